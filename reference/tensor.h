@@ -1,0 +1,83 @@
+#pragma once
+
+#include <cassert>
+#include <cstddef>
+#include <cstdint>
+#include <numeric>
+#include <span>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "reference/error.h"
+
+namespace pairedhead {
+
+using Index = std::int64_t;
+using Shape = std::vector<Index>;
+
+inline Index element_count(const Shape& shape) {
+  return std::accumulate(shape.begin(), shape.end(), Index{1}, std::multiplies<>());
+}
+
+// "[16, 6, 128]"
+inline std::string to_string(const Shape& shape) {
+  std::string text = "[";
+  for (std::size_t i = 0; i < shape.size(); ++i) {
+    text += (i ? ", " : "") + std::to_string(shape[i]);
+  }
+  return text + "]";
+}
+
+// A dense tensor: row-major, innermost axis last, values owned. The scalar is double for the truth,
+// Magnitude, Dual or __float128 for what is derived from it (reference/scalar.h).
+template <class Scalar>
+class Tensor {
+ public:
+  Tensor() = default;
+  explicit Tensor(Shape shape, Scalar fill = Scalar(0))
+      : shape_(std::move(shape)),
+        values_(static_cast<std::size_t>(element_count(shape_)), fill) {}
+
+  const Shape& shape() const { return shape_; }
+  Index dim(std::size_t axis) const { return shape_.at(axis); }
+  Index size() const { return static_cast<Index>(values_.size()); }
+  Scalar* data() { return values_.data(); }
+  const Scalar* data() const { return values_.data(); }
+  std::span<Scalar> values() { return values_; }
+  std::span<const Scalar> values() const { return values_; }
+
+  Scalar& operator[](Index i) { return values_[static_cast<std::size_t>(i)]; }
+  const Scalar& operator[](Index i) const { return values_[static_cast<std::size_t>(i)]; }
+  Scalar& operator()(Index i, Index j) { return (*this)[i * shape_[1] + j]; }
+  const Scalar& operator()(Index i, Index j) const { return (*this)[i * shape_[1] + j]; }
+  Scalar& operator()(Index i, Index j, Index k) {
+    return (*this)[(i * shape_[1] + j) * shape_[2] + k];
+  }
+  const Scalar& operator()(Index i, Index j, Index k) const {
+    return (*this)[(i * shape_[1] + j) * shape_[2] + k];
+  }
+
+ private:
+  Shape shape_;
+  std::vector<Scalar> values_;
+};
+
+// Throws InputError naming `what` unless the shapes are equal. Called at every public boundary.
+template <class Scalar>
+void require_shape(const char* what, const Tensor<Scalar>& tensor, const Shape& expected) {
+  if (tensor.shape() != expected) {
+    throw InputError(std::string(what) + ": expected shape " + to_string(expected) + ", got " +
+                     to_string(tensor.shape()));
+  }
+}
+
+// Element by element conversion, for example Tensor<double> to Tensor<Magnitude>.
+template <class To, class From>
+Tensor<To> cast(const Tensor<From>& from) {
+  Tensor<To> to(from.shape());
+  for (Index i = 0; i < from.size(); ++i) to[i] = To(from[i]);
+  return to;
+}
+
+}  // namespace pairedhead

@@ -1,0 +1,70 @@
+#pragma once
+
+#include <functional>
+#include <string>
+#include <vector>
+
+#include "golden/array.h"
+#include "reference/random.h"
+#include "reference/rounding.h"
+#include "tools/components/parameters.h"
+
+namespace pairedhead {
+
+// Everything the project knows of a component is said here, once. verify, fuzz, golden, bench,
+// compare, eval, mutants and the reports read this row and nothing else.
+
+enum class Judgement { bitwise, ratio };
+
+// One output or gradient of a component.
+struct OutputRow {
+  std::string name;   // "y", "logsumexp", or the input whose gradient it is, "q"
+  bool is_gradient;   // under grads/ rather than outputs/
+  DType dtype;        // in the target's storage
+  // May be identically zero or constant, or equal to an input (identity settings), so that this is
+  // no sign of a test that could not fail.
+  bool may_be_trivial = false;
+  std::string key() const { return (is_gradient ? "grads/" : "outputs/") + name; }
+};
+
+// Reference values by OutputRow::key().
+using Values = std::map<std::string, Tensor<double>>;
+
+// How much a call moves and computes at least (the roofline of `bench`).
+struct Work {
+  double bytes = 0;  // each input read once, each output written once
+  double flops = 0;  // over visible pairs only
+};
+
+struct Component {
+  std::string name;          // SPEC §12.1
+  std::string spec_section;  // "SPEC §3.7"
+  Judgement judgement = Judgement::ratio;
+  std::vector<OutputRow> outputs;
+
+  // A fuzzed setting. `size` in [0, 1] bounds how large it may be.
+  std::function<Parameters(Random&, double size)> draw;
+  // Settings that must always be run: the edges that fuzzing may miss.
+  std::vector<Parameters> edges;
+  // Smaller settings to try when one fails, the boldest first. Each must be smaller by complexity().
+  std::function<std::vector<Parameters>(const Parameters&)> shrink;
+  // Throws InputError with one sentence if the setting is not one of the component's.
+  std::function<void(const Parameters&)> check;
+  // Inputs by name, each exactly representable in its dtype; incoming gradients as "grad_y".
+  std::function<Arrays(const Parameters&, std::uint64_t seed)> inputs;
+  // The reference in double; with an exact Rounding it is the truth.
+  std::function<Values(const Parameters&, const Arrays& inputs, Rounding rounding)> reference;
+  // The same computation on absolute values (a_i of DESIGN §5); empty for bitwise rows.
+  std::function<Values(const Parameters&, const Arrays& inputs)> magnitude;
+  // Forward and backward, told apart by name; empty where nothing is timed.
+  std::function<Work(const Parameters&, bool backward)> work;
+  // Where no target has a kernel of its own for it: the fused kernel that covers it.
+  std::string fused_into;
+};
+
+// The table, in the order of SPEC §12.1.
+const std::vector<Component>& component_table();
+// Throws InputError naming the known components.
+const Component& component_named(const std::string& name);
+
+}  // namespace pairedhead
