@@ -18,9 +18,9 @@ enum class Judgement { bitwise, ratio };
 
 // One output or gradient of a component.
 struct OutputRow {
-  std::string name;   // "y", "logsumexp", or the input whose gradient it is, "q"
-  bool is_gradient;   // under grads/ rather than outputs/
-  DType dtype;        // in the target's storage
+  std::string name;  // "y", "logsumexp", or the input whose gradient it is, "q"
+  bool is_gradient;  // under grads/ rather than outputs/
+  DType dtype;       // in the target's storage
   // May be identically zero or constant, or equal to an input (identity settings), so that this is
   // no sign of a test that could not fail.
   bool may_be_trivial = false;
@@ -46,7 +46,8 @@ struct Component {
   std::function<Parameters(Random&, double size)> draw;
   // Settings that must always be run: the edges that fuzzing may miss.
   std::vector<Parameters> edges;
-  // Smaller settings to try when one fails, the boldest first. Each must be smaller by complexity().
+  // Smaller settings to try when one fails, the boldest first. Each must be smaller by
+  // complexity().
   std::function<std::vector<Parameters>(const Parameters&)> shrink;
   // Throws InputError with one sentence if the setting is not one of the component's.
   std::function<void(const Parameters&)> check;
@@ -54,6 +55,10 @@ struct Component {
   std::function<Arrays(const Parameters&, std::uint64_t seed)> inputs;
   // The reference in double; with an exact Rounding it is the truth.
   std::function<Values(const Parameters&, const Arrays& inputs, Rounding rounding)> reference;
+  // Whether an output of this setting is zero, constant or a copy of an input by definition (the
+  // gradient of a query that sees one key). Absent: never. An output for which this does not hold
+  // and whose reference is zero or constant makes the case UNTRUSTED.
+  std::function<bool(const Parameters&, const OutputRow&)> trivial;
   // The same computation on absolute values (a_i of DESIGN §5); empty for bitwise rows.
   std::function<Values(const Parameters&, const Arrays& inputs)> magnitude;
   // Forward and backward, told apart by name; empty where nothing is timed.

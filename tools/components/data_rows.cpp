@@ -1,0 +1,7 @@
+#include "tools/components/rows.h"
+
+namespace pairedhead {
+
+std::vector<Component> data_rows() { return {}; }
+
+}  // namespace pairedhead

@@ -1,0 +1,46 @@
+#include <algorithm>
+
+#include "tools/components/rows.h"
+
+namespace pairedhead {
+namespace {
+
+const std::vector<std::string>& table_order() {
+  static const std::vector<std::string> order = {
+      "interleave",       "deinterleave",    "rotary_table", "yarn_update",    "rotary_plain",
+      "rotary_paired",    "qk_norm",         "key_shift",    "qk_prepare",     "attention_plain",
+      "attention_paired", "window_schedule", "shard_reader", "document_packer"};
+  return order;
+}
+
+std::vector<Component> collect() {
+  std::vector<Component> table;
+  for (auto rows : {movement_rows(), rotary_rows(), qk_rows(), attention_rows(), data_rows()}) {
+    table.insert(table.end(), rows.begin(), rows.end());
+  }
+  const auto place = [](const Component& component) {
+    const auto& order = table_order();
+    return std::find(order.begin(), order.end(), component.name) - order.begin();
+  };
+  std::stable_sort(table.begin(), table.end(),
+                   [&](const Component& a, const Component& b) { return place(a) < place(b); });
+  return table;
+}
+
+}  // namespace
+
+const std::vector<Component>& component_table() {
+  static const std::vector<Component> table = collect();
+  return table;
+}
+
+const Component& component_named(const std::string& name) {
+  std::string known;
+  for (const Component& component : component_table()) {
+    if (component.name == name) return component;
+    known += (known.empty() ? "" : ", ") + component.name;
+  }
+  throw InputError("component: expected one of " + known + ", got \"" + name + "\"");
+}
+
+}  // namespace pairedhead
