@@ -1,0 +1,37 @@
+#pragma once
+
+#include <cstdint>
+
+#include "tools/components/component.h"
+
+namespace pairedhead {
+
+// How far an honest implementation may be from the truth, element by element, computed from the
+// reference itself, so that no tolerance is ever chosen by hand.
+
+inline constexpr int noise_draws = 16;                   // K
+inline constexpr double accumulator_roundoff = 0x1p-24;  // u_acc, fp32
+inline constexpr double underflow_threshold = 0x1p-126;  // smallest normal of fp32 and of bf16
+
+// What a case's outputs are held against, by OutputRow::key().
+struct Truth {
+  Values exact;  // y*: the reference without rounding
+  Values scale;  // sigma, shaped like exact; empty for components that are judged bitwise
+};
+
+// sigma_i^2 = max(m_i^2, mean of m^2 over the row / 4) + (u |y*_i| / 2)^2 + (4 u_acc a_i)^2
+//             + underflow_threshold^2 where y*_i is not zero
+//   m_i^2  mean over noise_draws seeded draws of (rounded reference - y*)_i^2
+//   row    the innermost axis at one outer index
+//   u      unit roundoff of the output's dtype
+//   a_i    component.magnitude: the same computation on absolute values
+// The last term is the eta of the standard model: a value that small may be stored as zero.
+// The result is the same for every number of threads. Throws what the component throws.
+Truth truth_of(const Component& component, const Parameters& parameters, const Arrays& inputs,
+               std::uint64_t seed);
+
+// sigma alone, where y* is known already.
+Values error_scale(const Component& component, const Parameters& parameters, const Arrays& inputs,
+                   std::uint64_t seed, const Values& exact);
+
+}  // namespace pairedhead
