@@ -1,5 +1,6 @@
 #include "tools/components/fill.h"
 
+#include <algorithm>
 #include <cmath>
 
 namespace pairedhead {
@@ -10,29 +11,41 @@ const std::vector<std::string>& fill_words() {
   return words;
 }
 
+namespace {
+
+using Draw = double (*)(Random&);
+
+double draw_power(Random& random) {
+  const double sign = random.integer(0, 1) == 0 ? 1 : -1;
+  return sign * std::ldexp(1.0, static_cast<int>(random.integer(-2, 2)));
+}
+
+Draw draw_of(const std::string& fill) {
+  if (fill == "normal") return [](Random& random) { return random.normal(); };
+  if (fill == "sharp") return [](Random& random) { return 4 * random.normal(); };
+  if (fill == "tiny") return [](Random& random) { return 0x1p-10 * random.normal(); };
+  if (fill == "integers") {
+    return [](Random& random) { return static_cast<double>(random.integer(-2, 2)); };
+  }
+  if (fill == "powers") return draw_power;
+  if (fill == "constant") return [](Random&) { return 1.0; };
+  throw InputError("fill: expected one of normal, sharp, tiny, integers, powers, constant, got \"" +
+                   fill + "\"");
+}
+
+}  // namespace
+
 Array filled(const std::string& fill, DType dtype, const Shape& shape, Random random) {
+  const Draw draw = draw_of(fill);
   Array array(dtype, shape);
-  for (Index i = 0; i < array.size(); ++i) {
-    double value = 0;
-    if (fill == "normal") {
-      value = random.normal();
-    } else if (fill == "sharp") {
-      value = 4 * random.normal();
-    } else if (fill == "tiny") {
-      value = 0x1p-10 * random.normal();
-    } else if (fill == "integers") {
-      value = static_cast<double>(random.integer(-2, 2));
-    } else if (fill == "powers") {
-      const double sign = random.integer(0, 1) == 0 ? 1 : -1;
-      value = sign * std::ldexp(1.0, static_cast<int>(random.integer(-2, 2)));
-    } else if (fill == "constant") {
-      value = 1;
-    } else {
-      throw InputError(
-          "fill: expected one of normal, sharp, tiny, integers, powers, constant, got \"" + fill +
-          "\"");
-    }
-    array.set(i, value);
+  // Each block has a stream of its own, so that the values do not depend on the number of threads.
+  constexpr Index block = 4096;
+  const Index blocks = (array.size() + block - 1) / block;
+#pragma omp parallel for if (blocks > 8)
+  for (Index b = 0; b < blocks; ++b) {
+    Random stream = Random(random).split(static_cast<std::uint64_t>(b));
+    const Index end = std::min(array.size(), (b + 1) * block);
+    for (Index i = b * block; i < end; ++i) array.set(i, draw(stream));
   }
   return array;
 }

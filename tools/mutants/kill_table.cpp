@@ -1,0 +1,147 @@
+#include "tools/mutants/kill_table.h"
+
+#include <fmt/format.h>
+
+#include <map>
+
+#include "tools/verdict/poison.h"
+#include "tools/verdict/verdict.h"
+#include "tools/verify/case_plan.h"
+
+namespace pairedhead {
+namespace {
+
+class ReferenceTarget final : public Target {
+ public:
+  std::string name() const override { return "reference"; }
+  std::optional<std::string> skips(const Component&) const override { return std::nullopt; }
+  void run(const Component& component, const Parameters& parameters, const Arrays& inputs,
+           Arrays& outputs) override {
+    const Values values = component.reference(parameters, inputs, Rounding::exact());
+    for (const OutputRow& row : component.outputs) {
+      outputs.at(row.key()) = to_array(values.at(row.key()), row.dtype);
+    }
+  }
+};
+
+struct JudgedCase {
+  Parameters parameters;
+  std::uint64_t seed;
+  Arrays inputs;
+  Truth truth;
+};
+
+// The cases of one component, made as they are asked for and kept for the next bug.
+class CaseList {
+ public:
+  CaseList(const Component& component, const KillOptions& options)
+      : component_(component), plan_(plan_cases(component, options.seed, options.cases)) {}
+
+  Index size() const { return static_cast<Index>(plan_.size()); }
+
+  const JudgedCase& at(Index i) {
+    while (static_cast<Index>(cases_.size()) <= i) {
+      const PlannedCase& planned = plan_[cases_.size()];
+      JudgedCase made{planned.parameters, planned.seed, {}, {}};
+      made.inputs = component_.inputs(made.parameters, made.seed);
+      made.truth = truth_of(component_, made.parameters, made.inputs, made.seed);
+      cases_.push_back(std::move(made));
+    }
+    return cases_[static_cast<std::size_t>(i)];
+  }
+
+ private:
+  const Component& component_;
+  std::vector<PlannedCase> plan_;
+  std::vector<JudgedCase> cases_;
+};
+
+// Off again whatever the target throws.
+class Switch {
+ public:
+  explicit Switch(const PlantedBug& bug) : bug_(bug) { bug_.activate(true); }
+  ~Switch() { bug_.activate(false); }
+  Switch(const Switch&) = delete;
+  Switch& operator=(const Switch&) = delete;
+
+ private:
+  const PlantedBug& bug_;
+};
+
+// Why the case caught the bug; empty if it did not.
+std::string caught(const PlantedBug& bug, Target& target, const Component& component,
+                   const JudgedCase& example) {
+  Arrays outputs = poisoned_outputs(component, example.truth.exact, example.seed);
+  try {
+    const Switch on(bug);
+    target.run(component, example.parameters, example.inputs, outputs);
+  } catch (const std::exception& error) {
+    return error.what();
+  }
+  const Verdict verdict =
+      judge(component, example.parameters, example.truth, example.inputs, outputs, example.seed);
+  if (verdict.holds()) return "";
+  const TensorVerdict* tensor = verdict.first_divergent();
+  if (tensor == nullptr) return verdict.reason;
+  if (!tensor->first) return tensor->key + ": " + tensor->reason;
+  return tensor->key + ": " + describe(*tensor, *tensor->first);
+}
+
+}  // namespace
+
+std::vector<Kill> kill_table(const std::vector<PlantedBug>& bugs, Target& target,
+                             const KillOptions& options) {
+  std::map<std::string, CaseList> lists;
+  std::vector<Kill> kills;
+  for (const PlantedBug& bug : bugs) {
+    const Component& component = component_named(bug.component);
+    CaseList& list = lists.try_emplace(bug.component, component, options).first->second;
+    Kill kill;
+    kill.bug = bug;
+    while (!kill.killed && kill.cases < list.size()) {
+      const JudgedCase& example = list.at(kill.cases++);
+      kill.why = caught(bug, target, component, example);
+      kill.killed = !kill.why.empty();
+      kill.parameters = example.parameters.text();
+      kill.seed = example.seed;
+    }
+    kills.push_back(std::move(kill));
+  }
+  return kills;
+}
+
+std::string kill_markdown(const std::vector<Kill>& kills) {
+  std::string table =
+      "| planted bug | trap | what it does | row | killed in case | by | first divergence |\n"
+      "|---|---|---|---|---|---|---|\n";
+  for (const Kill& kill : kills) {
+    table += fmt::format(
+        "| {} | {} | {} | {} | {} | {} | {} |\n", kill.bug.name, kill.bug.trap, kill.bug.what,
+        kill.bug.component,
+        kill.killed ? std::to_string(kill.cases) : fmt::format("ALIVE after {}", kill.cases),
+        kill.killed ? kill.parameters : "-", kill.killed ? kill.why : "-");
+  }
+  return table;
+}
+
+nlohmann::json kill_json(const std::string& target, const std::vector<Kill>& kills) {
+  nlohmann::json list = nlohmann::json::array();
+  Index alive = 0;
+  for (const Kill& kill : kills) {
+    alive += kill.killed ? 0 : 1;
+    list.push_back({{"name", kill.bug.name},
+                    {"trap", kill.bug.trap},
+                    {"what", kill.bug.what},
+                    {"component", kill.bug.component},
+                    {"killed", kill.killed},
+                    {"cases", kill.cases},
+                    {"case", kill.parameters},
+                    {"seed", kill.seed},
+                    {"why", kill.why}});
+  }
+  return {{"target", target}, {"alive", alive}, {"mutants", list}};
+}
+
+std::unique_ptr<Target> make_reference_target() { return std::make_unique<ReferenceTarget>(); }
+
+}  // namespace pairedhead
