@@ -1,17 +1,79 @@
 #pragma once
 
+#include <span>
 #include <string_view>
 
-// Planted bugs. Each is one trap (SPEC §11) or one of our own, written at the line where it would be
-// made, as `if (mutated(Mutant::x))`. In the production build mutated() is constant false and the
-// compiler removes the branch; the test-only program pairedhead-mutants is built with
+// Planted bugs. Each is one trap (SPEC §11) or one of our own, written at the line where it would
+// be made, as `if (mutated(Mutant::x))`. In the production build mutated() is constant false and
+// the compiler removes the branch; the test-only program pairedhead-mutants is built with
 // PAIREDHEAD_MUTANTS and switches one on for a run.
 
 namespace pairedhead {
 
-#define PAIREDHEAD_MUTANT_LIST(X)                                                                  \
-  X(pair_neighbouring_heads)                                                                       \
-  X(stagger_by_flat_row)
+#define PAIREDHEAD_MUTANT_LIST(X)     \
+  X(interleave_exchanges_strides)     \
+  X(interleave_swaps_rows)            \
+  X(deinterleave_swaps_rows)          \
+  X(deinterleave_reverses_slots)      \
+  X(rotary_sign)                      \
+  X(fp32_tables)                      \
+  X(table_positions_from_one)         \
+  X(paired_table_undoubled)           \
+  X(paired_table_unstaggered)         \
+  X(paired_table_blocks_swapped)      \
+  X(stationary_channels_rotated)      \
+  X(frequency_exponent_of_count)      \
+  X(yarn_window_in_blocks)            \
+  X(yarn_ratio_inverted)              \
+  X(yarn_without_clamp)               \
+  X(yarn_softmax_scale_kept)          \
+  X(half_split_rotary)                \
+  X(rotary_backward_same_angle)       \
+  X(stagger_by_flat_row)              \
+  X(paired_heads_unstaggered)         \
+  X(rotary_backward_other_block)      \
+  X(norm_epsilon_of_bf16)             \
+  X(norm_over_all_heads)              \
+  X(norm_sum_not_mean)                \
+  X(norm_backward_without_projection) \
+  X(shift_upper_half_channels)        \
+  X(shift_propagates_first_row)       \
+  X(shift_zeroes_first_row)           \
+  X(shift_from_next_token)            \
+  X(shift_adjoint_loses_first_row)    \
+  X(shift_adjoint_keeps_last_row)     \
+  X(shift_before_rotary)              \
+  X(prepare_shifts_queries)           \
+  X(prepare_leaves_keys_unnormalised) \
+  X(prepare_backward_skips_shift)     \
+  X(sees_next_token)                  \
+  X(document_starts_late)             \
+  X(documents_ignored)                \
+  X(exclusive_window_end)             \
+  X(softmax_scale_root_of_width)      \
+  X(logsumexp_without_maximum)        \
+  X(logsumexp_in_base_two)            \
+  X(delta_missing)                    \
+  X(delta_of_other_row)               \
+  X(grad_score_without_probability)   \
+  X(value_gradient_keeps_last_query)  \
+  X(query_gradient_misses_scale)      \
+  X(key_gradient_misses_scale)        \
+  X(pair_neighbouring_heads)          \
+  X(swap_rows_in_pair)                \
+  X(doubled_window)                   \
+  X(window_clipped_to_tile)           \
+  X(undoubled_cu_seqlens)             \
+  X(early_row_sees_partner)           \
+  X(late_row_misses_partner)          \
+  X(partner_reach_rounded_down)       \
+  X(partner_value_from_own_head)      \
+  X(value_gradient_ignores_partner)   \
+  X(key_gradient_ignores_partner)     \
+  X(window_schedule_phase_late)       \
+  X(short_window_is_long)             \
+  X(packer_resumes_truncated)         \
+  X(packer_counts_extra_token)
 
 enum class Mutant {
   none,
@@ -21,6 +83,17 @@ enum class Mutant {
 };
 
 std::string_view name_of(Mutant mutant);
+
+// What a mutant is and which row of the component table must notice it.
+struct MutantInfo {
+  Mutant mutant;
+  std::string_view component;  // the row that kills it (SPEC §12.1)
+  std::string_view trap;       // "SPEC §11.4", or "own"
+  std::string_view what;       // the mistake, in words
+};
+
+// All of them, in the order of PAIREDHEAD_MUTANT_LIST.
+std::span<const MutantInfo> mutant_table();
 
 #ifdef PAIREDHEAD_MUTANTS
 // The mutant switched on in this process.

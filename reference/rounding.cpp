@@ -1,21 +1,25 @@
 #include "reference/rounding.h"
 
+#include <bit>
 #include <cmath>
-#include <limits>
 
 #include "reference/random.h"
 
 namespace pairedhead {
 
 double Rounding::stochastic_bf16(double x) {
+  constexpr double smallest_normal = 0x1p-126;
   if (x == 0 || !std::isfinite(x)) return x;
-  // Spacing of bf16 at x: 8 significant bits, the exponent never under that of the subnormals.
-  int exponent = 0;
-  std::frexp(x, &exponent);
-  const double spacing = std::ldexp(1.0, std::max(exponent - 8, -133));
+  const std::uint64_t random = splitmix64(state_);
+  if (std::abs(x) >= smallest_normal) {
+    // bf16 keeps 7 of the double's 52 mantissa bits. Adding a uniform 45-bit number and cutting the
+    // rest carries into the kept bits with the probability that the cut part has of the spacing.
+    constexpr std::uint64_t cut = (std::uint64_t{1} << 45) - 1;
+    return std::bit_cast<double>((std::bit_cast<std::uint64_t>(x) + (random & cut)) & ~cut);
+  }
+  constexpr double spacing = 0x1p-133;  // of bf16's subnormals
   const double below = std::floor(x / spacing) * spacing;
-  if (below == x) return x;
-  return (x - below) / spacing > uniform(splitmix64(state_)) ? below + spacing : below;
+  return (x - below) / spacing > uniform(random) ? below + spacing : below;
 }
 
 }  // namespace pairedhead

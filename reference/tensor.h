@@ -36,8 +36,7 @@ class Tensor {
  public:
   Tensor() = default;
   explicit Tensor(Shape shape, Scalar fill = Scalar(0))
-      : shape_(std::move(shape)),
-        values_(static_cast<std::size_t>(element_count(shape_)), fill) {}
+      : shape_(std::move(shape)), values_(static_cast<std::size_t>(element_count(shape_)), fill) {}
 
   const Shape& shape() const { return shape_; }
   Index dim(std::size_t axis) const { return shape_.at(axis); }
@@ -68,6 +67,15 @@ template <class Scalar>
 void require_shape(const char* what, const Tensor<Scalar>& tensor, const Shape& expected) {
   if (tensor.shape() != expected) {
     throw InputError(std::string(what) + ": expected shape " + to_string(expected) + ", got " +
+                     to_string(tensor.shape()));
+  }
+}
+
+// Throws InputError naming `what` unless the tensor is [T, H, D] with none of them zero.
+template <class Scalar>
+void require_heads(const char* what, const Tensor<Scalar>& tensor) {
+  if (tensor.shape().size() != 3 || tensor.size() == 0) {
+    throw InputError(std::string(what) + ": expected shape [T, H, D], none of them 0, got " +
                      to_string(tensor.shape()));
   }
 }

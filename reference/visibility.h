@@ -12,7 +12,8 @@ struct TokenHead {
   bool operator==(const TokenHead&) const = default;
 };
 
-// Partner head and row-in-pair r of a head (SPEC §3.7, §15). H even; plain attention has no partner.
+// Partner head and row-in-pair r of a head (SPEC §3.7, §15). H even; plain attention has no
+// partner.
 Index partner_of(Index head, Index heads, Pairing pairing);
 Index row_in_pair(Index head, Index heads, Pairing pairing);
 
@@ -20,6 +21,10 @@ Index row_in_pair(Index head, Index heads, Pairing pairing);
 // token, within a token by row-in-pair (SPEC §3.6.6, §3.7 "In (token, head) terms").
 std::vector<TokenHead> visible_keys(Index token, Index head, Index heads,
                                     const AttentionSettings& settings);
+
+// The same into a buffer that the caller reuses from row to row; what it held is dropped.
+void list_visible_keys(Index token, Index head, Index heads, const AttentionSettings& settings,
+                       std::vector<TokenHead>& keys);
 
 // Number of keys that visible_keys lists, by the closed form, without listing them.
 Index visible_count(Index token, Index head, Index heads, const AttentionSettings& settings);
