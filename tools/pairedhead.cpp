@@ -1,1 +1,60 @@
-int main() { return 2; }
+#include <fmt/format.h>
+
+#include <CLI/CLI.hpp>
+#include <exception>
+
+#include "reference/error.h"
+#include "tools/verify/verify_command.h"
+#if __has_include("tools/fuzz/fuzz_command.h")
+#include "tools/fuzz/fuzz_command.h"
+#endif
+#if __has_include("tools/golden/golden_command.h")
+#include "tools/golden/golden_command.h"
+#define HAS_GOLDEN
+#endif
+#if __has_include("tools/mutants/mutants_command.h")
+#include "tools/mutants/mutants_command.h"
+#define HAS_MUTANTS
+#endif
+#if __has_include("tools/bench/bench_command.h")
+#include "tools/bench/bench_command.h"
+#define HAS_BENCH
+#endif
+
+namespace {
+
+// Exit codes: 0 all hold, 1 a check failed, 2 bad usage or input, 3 no device.
+int run(int argc, char** argv) {
+  CLI::App app("Paired-head attention: an exact reference, and what holds a kernel against it");
+  app.require_subcommand(1);
+  int exit_code = 0;
+  pairedhead::add_verify_command(app, exit_code);
+  try {
+    app.parse(argc, argv);
+  } catch (const CLI::CallForHelp& help) {
+    return app.exit(help);
+  } catch (const CLI::CallForAllHelp& help) {
+    return app.exit(help);
+  } catch (const CLI::ParseError& error) {
+    fmt::print(stderr, "pairedhead: {}\n", error.what());
+    return 2;
+  }
+  return exit_code;
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  try {
+    return run(argc, argv);
+  } catch (const pairedhead::InputError& error) {
+    fmt::print(stderr, "pairedhead: {}\n", error.what());
+    return 2;
+  } catch (const pairedhead::DeviceError& error) {
+    fmt::print(stderr, "pairedhead: {}\n", error.what());
+    return 3;
+  } catch (const std::exception& error) {
+    fmt::print(stderr, "pairedhead: unexpected: {}\n", error.what());
+    return 2;
+  }
+}

@@ -1,0 +1,119 @@
+#include "tools/verify/verify_command.h"
+
+#include <fmt/format.h>
+#include <unistd.h>
+
+#include <chrono>
+#include <memory>
+
+#include "tools/report/progress.h"
+#include "tools/report/report.h"
+#include "tools/verify/selection.h"
+
+namespace pairedhead {
+namespace {
+
+struct Arguments {
+  std::string target = "emulated";
+  std::vector<std::string> components;
+  std::string one_case;
+  std::string shard;
+  std::vector<std::string> reports;
+  VerifyOptions options;
+};
+
+Index planned_cases(const std::vector<const Component*>& components, Target& target,
+                    const VerifyOptions& options) {
+  Index total = 0;
+  for (const Component* component : components) {
+    if (target.skips(*component)) continue;
+    total += (static_cast<Index>(component->edges.size()) + options.cases) / options.shard.parts;
+  }
+  return total;
+}
+
+std::vector<ComponentResult> run_all(const std::vector<const Component*>& components,
+                                     Target& target, const VerifyOptions& options) {
+  Progress progress(planned_cases(components, target, options));
+  std::vector<ComponentResult> results;
+  for (const Component* component : components) {
+    results.push_back(run_component(*component, target, options, [&](const CaseResult&) {
+      progress.step(component->name);
+      return true;
+    }));
+  }
+  return results;
+}
+
+ComponentResult run_one(const Arguments& arguments, Target& target) {
+  if (arguments.components.size() != 1) {
+    throw InputError(fmt::format("--case: expected exactly one --component, got {}",
+                                 arguments.components.size()));
+  }
+  const Component& component = component_named(arguments.components[0]);
+  VerifyOptions options = arguments.options;
+  options.shrink = false;
+  return run_plan(component, target,
+                  {{Parameters::parse(arguments.one_case), arguments.options.seed}}, options);
+}
+
+int verify(Arguments arguments) {
+  for (const std::string& path : arguments.reports) check_report_path(path);
+  if (!arguments.shard.empty()) arguments.options.shard = parse_shard(arguments.shard);
+  arguments.options.target = arguments.target;
+  const auto components = select_components(arguments.components);
+  const auto target = make_target(arguments.target);
+
+  const auto start = std::chrono::steady_clock::now();
+  Report report;
+  report.target = arguments.target;
+  report.seed = arguments.options.seed;
+  if (arguments.one_case.empty()) {
+    report.components = run_all(components, *target, arguments.options);
+  } else {
+    report.components = {run_one(arguments, *target)};
+  }
+  report.seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+
+  fmt::print("{}", console_report(report, is_terminal(STDOUT_FILENO)));
+  for (const std::string& path : arguments.reports) write_report(path, report);
+  if (report.cases() == 0) {
+    throw InputError("verify: no case was run, so nothing was verified");
+  }
+  return report.failed() == 0 ? 0 : 1;
+}
+
+}  // namespace
+
+void add_verify_command(CLI::App& app, int& exit_code) {
+  CLI::App* command = app.add_subcommand("verify", "Hold a target against the reference");
+  auto arguments = std::make_shared<Arguments>();
+  VerifyOptions& options = arguments->options;
+  command->add_option("--target", arguments->target, "emulated, rounded, gpu or exec:CMD")
+      ->capture_default_str();
+  command->add_option("--component", arguments->components, "One row of the table (repeatable)")
+      ->allow_extra_args(false);
+  command->add_option("--cases", options.cases, "Fuzzed cases a component, after its edges")
+      ->capture_default_str()
+      ->check(CLI::NonNegativeNumber);
+  command->add_option("--seed", options.seed, "Of the run, or of the case that --case names")
+      ->capture_default_str();
+  command
+      ->add_option("--case", arguments->one_case,
+                   "Run only this case of one component, \"D=16 H=2 ...\"")
+      ->excludes(command->get_option("--cases"));
+  command->add_option("--report", arguments->reports, "FILE.json or FILE.xml (repeatable)")
+      ->allow_extra_args(false);
+  command->add_option("--shard", arguments->shard, "i/n: the i-th of n parts of the cases")
+      ->excludes(command->get_option("--case"));
+  command
+      ->add_option("--corpus", options.corpus,
+                   "Folder of cases that failed: replayed first, new ones are added")
+      ->excludes(command->get_option("--case"));
+  command->add_option("--threads", options.threads, "Cases judged at once (0: all cores)")
+      ->capture_default_str()
+      ->check(CLI::NonNegativeNumber);
+  command->callback([arguments, &exit_code] { exit_code = verify(*arguments); });
+}
+
+}  // namespace pairedhead
