@@ -1,0 +1,188 @@
+#include "reference/document_packer.h"
+
+#include <algorithm>
+#include <string>
+#include <utility>
+
+#include "reference/mutant.h"
+
+namespace pairedhead::reference {
+namespace {
+
+constexpr Index entries_unit = 128;
+constexpr Index tokens_per_entry = 300;
+
+[[noreturn]] void fail(const std::string& what, const std::string& expected,
+                       const std::string& got) {
+  throw InputError(what + ": expected " + expected + ", got " + got);
+}
+
+void require_positive(const char* what, Index value) {
+  if (value < 1) fail(what, "at least 1", std::to_string(value));
+}
+
+// inputs and targets from length + 1 tokens.
+void split_buffer(const std::vector<std::uint16_t>& buffer, PackedSequence& sequence) {
+  sequence.inputs.assign(buffer.begin(), buffer.end() - 1);
+  sequence.targets.assign(buffer.begin() + 1, buffer.end());
+}
+
+// cu_seqlens from the places where documents end or start, in ascending order.
+std::vector<Index> padded(const std::vector<Index>& places, Index length, const std::string& name) {
+  const Index entries = cu_seqlens_entries(length);
+  const auto count = static_cast<Index>(places.size());
+  if (count > entries - 1) {
+    fail(name,
+         "at most " + std::to_string(entries - 1) + " documents in a sequence of " +
+             std::to_string(length) + " tokens",
+         std::to_string(count));
+  }
+  std::vector<Index> cu_seqlens(static_cast<std::size_t>(entries), length);
+  cu_seqlens[0] = 0;
+  std::copy(places.begin(), places.end(), cu_seqlens.begin() + 1);
+  return cu_seqlens;
+}
+
+}  // namespace
+
+Index cu_seqlens_entries(Index length) {
+  const Index least = length / tokens_per_entry;
+  return std::max(entries_unit, (least + entries_unit - 1) / entries_unit * entries_unit);
+}
+
+// Where packing stands within a call; committed to the packer when the whole call succeeds.
+struct DocumentPacker::Cursor {
+  Index document;
+  Index resume;
+};
+
+DocumentPacker::DocumentPacker(Tokens tokens, const PackerSettings& settings,
+                               const std::string& name)
+    : tokens_(std::move(tokens)), settings_(settings), name_(name) {
+  require_positive("max_document", settings.max_document);
+  for (std::size_t i = 0; i < tokens_.size(); ++i) {
+    if (tokens_[i] == settings_.bos) starts_.push_back(static_cast<Index>(i));
+  }
+  if (starts_.empty()) {
+    fail(name_, "a document start (token " + std::to_string(settings_.bos) + ")",
+         "none in " + std::to_string(tokens_.size()) + " tokens");
+  }
+  starts_.push_back(static_cast<Index>(tokens_.size()));
+}
+
+std::optional<PackedSequence> DocumentPacker::pack(Cursor& cursor, Index length) const {
+  std::vector<std::uint16_t> buffer;
+  std::vector<Index> ends;
+  const auto documents = static_cast<Index>(starts_.size()) - 1;
+  // One token more than the sequence, for the last target.
+  while (static_cast<Index>(buffer.size()) <= length) {
+    if (cursor.document >= documents) return std::nullopt;
+    const Index start = starts_[static_cast<std::size_t>(cursor.document)] + cursor.resume;
+    const Index document_end = starts_[static_cast<std::size_t>(cursor.document) + 1];
+    const Index room = length + 1 - static_cast<Index>(buffer.size());
+    const Index end = std::min({document_end, start + settings_.max_document, start + room});
+    buffer.insert(buffer.end(), tokens_.begin() + start, tokens_.begin() + end);
+    ends.push_back(static_cast<Index>(buffer.size()));
+    ++cursor.document;
+  }
+  ends.back() -= 1;
+  PackedSequence sequence;
+  split_buffer(buffer, sequence);
+  sequence.cu_seqlens = padded(ends, length, name_);
+  return sequence;
+}
+
+std::optional<std::vector<PackedSequence>> DocumentPacker::next(Index ranks, Index length) {
+  require_positive("ranks", ranks);
+  require_positive("sequence length", length);
+  Cursor cursor{pointer_, resume_};
+  std::vector<PackedSequence> sequences;
+  for (Index rank = 0; rank < ranks; ++rank) {
+    std::optional<PackedSequence> sequence = pack(cursor, length);
+    if (!sequence) return std::nullopt;
+    sequences.push_back(std::move(*sequence));
+  }
+  pointer_ = cursor.document;
+  resume_ = cursor.resume;
+  return sequences;
+}
+
+TrainingBatches::TrainingBatches(std::vector<std::filesystem::path> files, Index vocabulary,
+                                 const PackerSettings& settings, bool cycle)
+    : files_(std::move(files)), vocabulary_(vocabulary), settings_(settings), cycle_(cycle) {
+  if (files_.empty()) fail("training shards", "at least one file", "none");
+}
+
+std::vector<PackedSequence> TrainingBatches::next(Index ranks, Index length) {
+  for (std::size_t opened = 0;; ++opened) {
+    if (packer_) {
+      if (auto sequences = packer_->next(ranks, length)) return std::move(*sequences);
+    }
+    if (next_file_ == files_.size() && !cycle_) {
+      fail(files_.back().string(),
+           "documents for another " + std::to_string(ranks) + " x " + std::to_string(length) +
+               " tokens",
+           "the end of the last shard");
+    }
+    if (opened == files_.size()) {
+      fail(files_.front().string(),
+           "a shard that can fill " + std::to_string(ranks) + " x " + std::to_string(length) +
+               " tokens",
+           "none of " + std::to_string(files_.size()) + " that can");
+    }
+    if (next_file_ == files_.size()) next_file_ = 0;
+    const std::filesystem::path& file = files_[next_file_++];
+    packer_.emplace(read_shard(file, vocabulary_), settings_, file.string());
+  }
+}
+
+ValidationBatches::ValidationBatches(std::vector<std::filesystem::path> files, Index vocabulary,
+                                     const PackerSettings& settings)
+    : files_(std::move(files)), vocabulary_(vocabulary), settings_(settings) {
+  if (files_.empty()) fail("validation shards", "at least one file", "none");
+}
+
+void ValidationBatches::open_next(Index needed) {
+  if (next_file_ == files_.size()) {
+    fail(files_.back().string(), "another " + std::to_string(needed) + " tokens",
+         "the end of the last shard");
+  }
+  tokens_ = read_shard(files_[next_file_++], vocabulary_);
+  position_ = 0;
+}
+
+std::vector<PackedSequence> ValidationBatches::next(Index ranks, Index length) {
+  require_positive("ranks", ranks);
+  require_positive("sequence length", length);
+  const Index taken = ranks * length;
+  while (position_ + taken + 1 >= static_cast<Index>(tokens_.size())) open_next(taken + 1);
+  std::vector<PackedSequence> sequences;
+  for (Index rank = 0; rank < ranks; ++rank) {
+    sequences.push_back(validation_sequence(tokens_, position_ + rank * length, length, settings_));
+  }
+  position_ += taken;
+  return sequences;
+}
+
+PackedSequence validation_sequence(const Tokens& tokens, Index position, Index length,
+                                   const PackerSettings& settings) {
+  require_positive("sequence length", length);
+  const auto size = static_cast<Index>(tokens.size());
+  if (position < 0 || position > size - length - 1) {
+    fail("validation tokens " + std::to_string(position) + " to " +
+             std::to_string(position + length),
+         "them within the shard", std::to_string(size) + " tokens");
+  }
+  PackedSequence sequence;
+  split_buffer({tokens.begin() + position, tokens.begin() + position + length + 1}, sequence);
+  std::vector<Index> starts;
+  for (Index i = 0; i < length; ++i) {
+    if (sequence.inputs[static_cast<std::size_t>(i)] == settings.bos) starts.push_back(i);
+  }
+  // The end of the last document needs an entry too: the array must still end with T.
+  starts.push_back(length);
+  sequence.cu_seqlens = padded(starts, length, "validation sequence");
+  return sequence;
+}
+
+}  // namespace pairedhead::reference
