@@ -83,9 +83,15 @@ std::optional<PackedSequence> DocumentPacker::pack(Cursor& cursor, Index length)
     const Index end = std::min({document_end, start + settings_.max_document, start + room});
     buffer.insert(buffer.end(), tokens_.begin() + start, tokens_.begin() + end);
     ends.push_back(static_cast<Index>(buffer.size()));
-    ++cursor.document;
+    if (mutated(Mutant::packer_resumes_truncated) && end < document_end) {
+      cursor.resume = end - starts_[static_cast<std::size_t>(cursor.document)];
+    } else {
+      ++cursor.document;
+      cursor.resume = 0;
+    }
   }
-  ends.back() -= 1;
+  // The last token is a target only.
+  if (!mutated(Mutant::packer_counts_extra_token)) ends.back() -= 1;
   PackedSequence sequence;
   split_buffer(buffer, sequence);
   sequence.cu_seqlens = padded(ends, length, name_);

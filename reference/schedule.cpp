@@ -60,9 +60,12 @@ Index batch_tokens(Index step, const ScheduleSettings& settings) {
 }
 
 Windows window_schedule(Index step, const ScheduleSettings& settings) {
-  Index blocks = settings.long_window[static_cast<std::size_t>(phase(step, settings))];
+  require_step(step, settings);
+  const Index phase_step =
+      mutated(Mutant::window_schedule_phase_late) && step > 0 ? step - 1 : step;
+  Index blocks = settings.long_window[static_cast<std::size_t>(phase(phase_step, settings))];
   if (step >= settings.scheduled) blocks = settings.extension_window;
-  const Index short_blocks = blocks / 2;
+  const Index short_blocks = mutated(Mutant::short_window_is_long) ? blocks : blocks / 2;
   // The final validation lengthens the long window alone.
   if (step == last_step(settings)) blocks = settings.final_window;
   return {short_blocks, blocks, short_blocks * settings.window_unit, blocks * settings.window_unit};
