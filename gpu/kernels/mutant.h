@@ -1,0 +1,43 @@
+#pragma once
+
+#include <span>
+#include <string_view>
+
+// Planted bugs of the kernels, as reference/mutant.h plants them in the reference. A launcher hands
+// active_kernel_mutant() to its kernel, which asks planted() at the line where the mistake would be
+// made; in the production build that is constant false and the compiler removes the branch.
+
+namespace pairedhead::gpu {
+
+// X(name, row that kills it, trap, the mistake in words)
+#define PAIREDHEAD_KERNEL_MUTANT_LIST(X)                                                          \
+  X(shift_before_rotary, "qk_prepare", "SPEC §11.15", "keys are shifted before they are rotated") \
+  X(zero_row_before_first, "qk_prepare", "SPEC §11.18", "shifted channels of row 0 are zero")     \
+  X(rotary_backward_same_angle, "qk_prepare", "own", "backward rotates by the forward angle")     \
+  X(no_stagger, "qk_prepare", "own", "every head reads the table's columns [0, D)")
+
+enum class KernelMutant {
+  none,
+#define X(name, component, trap, what) name,
+  PAIREDHEAD_KERNEL_MUTANT_LIST(X)
+#undef X
+};
+
+struct KernelMutantInfo {
+  KernelMutant mutant;
+  std::string_view component;  // the row that kills it (SPEC §12.1)
+  std::string_view trap;       // "SPEC §11.4", or "own"
+  std::string_view what;       // the mistake, in words
+};
+
+#ifdef PAIREDHEAD_MUTANTS
+KernelMutant& active_kernel_mutant();  // settable
+std::string_view name_of(KernelMutant mutant);
+std::span<const KernelMutantInfo> kernel_mutant_table();  // in the order of the list
+constexpr bool planted(KernelMutant active, KernelMutant mutant) { return active == mutant; }
+#else
+constexpr KernelMutant active_kernel_mutant() { return KernelMutant::none; }
+constexpr bool planted(KernelMutant, KernelMutant) { return false; }
+#endif
+
+}  // namespace pairedhead::gpu
