@@ -1,5 +1,7 @@
 #pragma once
 
+#include <cuda_runtime.h>
+
 #include <span>
 #include <string_view>
 
@@ -34,10 +36,12 @@ struct KernelMutantInfo {
 KernelMutant& active_kernel_mutant();  // settable
 std::string_view name_of(KernelMutant mutant);
 std::span<const KernelMutantInfo> kernel_mutant_table();  // in the order of the list
-constexpr bool planted(KernelMutant active, KernelMutant mutant) { return active == mutant; }
+__host__ __device__ constexpr bool planted(KernelMutant active, KernelMutant mutant) {
+  return active == mutant;
+}
 #else
 constexpr KernelMutant active_kernel_mutant() { return KernelMutant::none; }
-constexpr bool planted(KernelMutant, KernelMutant) { return false; }
+__host__ __device__ constexpr bool planted(KernelMutant, KernelMutant) { return false; }
 #endif
 
 }  // namespace pairedhead::gpu
