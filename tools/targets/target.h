@@ -30,6 +30,13 @@ class GuardError : public std::runtime_error {
   using std::runtime_error::runtime_error;
 };
 
+// The target itself is gone (a program that died, hangs or answers nonsense): no case can be judged
+// any more, and the run ends with exit code 2.
+class TargetError : public InputError {
+ public:
+  using InputError::InputError;
+};
+
 // "emulated", "rounded", "gpu", "exec:CMD". Throws InputError on another word, DeviceError where the
 // machine has no usable GPU.
 std::unique_ptr<Target> make_target(const std::string& name);

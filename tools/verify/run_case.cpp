@@ -52,6 +52,8 @@ std::optional<std::string> CaseRunner::call(const PlannedCase& planned, const Ar
     target_.run(component_, planned.parameters, inputs, outputs);
   } catch (const DeviceError&) {
     throw;
+  } catch (const TargetError&) {
+    throw;
   } catch (const std::exception& error) {
     return error.what();
   }

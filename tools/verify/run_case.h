@@ -25,7 +25,8 @@ class CaseRunner {
 
   // A target that throws, or that changes an output's shape or dtype, gives a FAILED case. `twice`
   // runs the target a second time on buffers that hold something else, and judges that too.
-  // Throws InputError if the parameters are not the component's, DeviceError if the device is gone.
+  // Throws InputError if the parameters are not the component's, DeviceError if the device is gone,
+  // TargetError if the target is.
   CaseResult run(const PlannedCase& planned, bool twice);
 
   const Component& component() const { return component_; }
