@@ -33,14 +33,31 @@ AttentionLayout attention_layout(const Parameters& parameters, const Arrays& inp
   return layout;
 }
 
-void logsumexp_by_head(const AttentionLayout& layout, const float* by_slot, float* by_head) {
+namespace {
+
+// Calls move(index in [slots, T * rows_per_token], index in [T, H]) for every row.
+template <class Move>
+void for_each_row(const AttentionLayout& layout, const Move& move) {
+  std::size_t by_slot = 0;
   for (Index slot = 0; slot < layout.slots; ++slot) {
     for (Index token = 0; token < layout.tokens; ++token) {
       for (Index r = 0; r < layout.rows_per_token; ++r) {
-        by_head[token * layout.heads + layout.head_of(r, slot)] = *by_slot++;
+        move(by_slot++, static_cast<std::size_t>(token * layout.heads + layout.head_of(r, slot)));
       }
     }
   }
+}
+
+}  // namespace
+
+void logsumexp_by_head(const AttentionLayout& layout, const float* by_slot, float* by_head) {
+  for_each_row(layout, [=](std::size_t from, std::size_t to) { by_head[to] = by_slot[from]; });
+}
+
+std::vector<float> logsumexp_by_slot(const AttentionLayout& layout, const float* by_head) {
+  std::vector<float> by_slot(static_cast<std::size_t>(layout.tokens * layout.heads));
+  for_each_row(layout, [&](std::size_t to, std::size_t from) { by_slot[to] = by_head[from]; });
+  return by_slot;
 }
 
 }  // namespace pairedhead

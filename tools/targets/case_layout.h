@@ -1,6 +1,6 @@
 #pragma once
 
-#include <cstdint>
+#include <vector>
 
 #include "golden/array.h"
 #include "tools/components/parameters.h"
@@ -25,7 +25,8 @@ struct AttentionLayout {
 // Paired where the parameter "pairing" is there. inputs: q, window, softmax_scale.
 AttentionLayout attention_layout(const Parameters& parameters, const Arrays& inputs);
 
-// A kernel's logsumexp, [slots, T * rows_per_token], to [T, H]; both fp32.
+// A kernel's logsumexp, [slots, T * rows_per_token], to [T, H] and back; all fp32.
 void logsumexp_by_head(const AttentionLayout& layout, const float* by_slot, float* by_head);
+std::vector<float> logsumexp_by_slot(const AttentionLayout& layout, const float* by_head);
 
 }  // namespace pairedhead

@@ -51,9 +51,10 @@ void attention(const Parameters& parameters, const Arrays& inputs, Arrays& outpu
   };
   const auto q = view(bits(inputs, "q")), k = view(bits(inputs, "k")), v = view(bits(inputs, "v"));
   const auto y = view(bits(outputs, "outputs/y"));
-  std::vector<float> logsumexp(static_cast<std::size_t>(layout.tokens * layout.heads));
+  float* const by_head = outputs.at("outputs/logsumexp").as<float>();
+  std::vector<float> logsumexp = logsumexp_by_slot(layout, by_head);  // its poison
   attention_forward(problem, q, k, v, y, logsumexp.data());
-  logsumexp_by_head(layout, logsumexp.data(), outputs.at("outputs/logsumexp").as<float>());
+  logsumexp_by_head(layout, logsumexp.data(), by_head);
   attention_backward(problem, q, k, v, y, logsumexp.data(), view(bits(inputs, "grad_y")),
                      view(bits(outputs, "grads/q")), view(bits(outputs, "grads/k")),
                      view(bits(outputs, "grads/v")));
