@@ -34,7 +34,11 @@ PairedView paired_view(Index heads, Index head_dim, Pairing pairing) {
     case Pairing::none:
       throw InputError("paired view: expected pairing strided or adjacent, got none");
   }
-  if (mutated(Mutant::interleave_exchanges_strides)) std::swap(view.stride_row, view.stride_slot);
+  if (mutated(Mutant::interleave_exchanges_strides)) {
+    // Each pairing reads with the strides of the other.
+    view.stride_row = heads * head_dim / 2 + head_dim - view.stride_row;
+    view.stride_slot = 3 * head_dim - view.stride_slot;
+  }
   return view;
 }
 

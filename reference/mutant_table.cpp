@@ -7,7 +7,7 @@ using enum Mutant;
 
 constexpr MutantInfo table[] = {
     {interleave_exchanges_strides, "interleave", "own",
-     "the paired view's row and slot strides are exchanged"},
+     "each pairing is read with the strides of the other"},
     {interleave_swaps_rows, "interleave", "own", "flat rows 2t and 2t+1 change places"},
     {deinterleave_swaps_rows, "deinterleave", "own", "flat rows 2t and 2t+1 change places back"},
     {deinterleave_reverses_slots, "deinterleave", "own", "slots are read in reverse order"},
