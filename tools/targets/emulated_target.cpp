@@ -1,5 +1,6 @@
 #include "tools/targets/emulated_target.h"
 
+#define XXH_INLINE_ALL
 #include <xxhash.h>
 
 #include <algorithm>

@@ -1,5 +1,6 @@
 #include "tools/targets/rounded_target.h"
 
+#define XXH_INLINE_ALL
 #include <xxhash.h>
 
 namespace pairedhead {
