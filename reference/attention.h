@@ -38,8 +38,8 @@ AttentionForward<Scalar> attention_forward(const Tensor<Scalar>& query, const Te
                                            const Tensor<Scalar>& value,
                                            const AttentionSettings& settings, Rounding rounding);
 
-// SPEC §5. grad_y: [T, H, D]. M points: y (for delta), P (for the value gradient), dS (for the query
-// and key gradients).
+// SPEC §5. grad_y: [T, H, D]. M points: those of the forward pass inside y, y itself (for delta), P
+// (for the value gradient), dS (for the query and key gradients).
 template <class Scalar>
 AttentionGradients<Scalar> attention_backward(const Tensor<Scalar>& query,
                                               const Tensor<Scalar>& key,

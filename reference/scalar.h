@@ -35,7 +35,7 @@ struct Magnitude {
   // cancellation makes the quotient as uncertain as its own relative magnitude.
   friend Magnitude operator/(Magnitude a, Magnitude b) {
     const double inverse = 1 / b.value;
-    return {a.value * inverse, a.magnitude * b.magnitude * inverse * inverse};
+    return {a.value / b.value, a.magnitude * b.magnitude * inverse * inverse};
   }
   Magnitude& operator+=(Magnitude b) { return *this = *this + b; }
   Magnitude& operator-=(Magnitude b) { return *this = *this - b; }

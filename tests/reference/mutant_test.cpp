@@ -1,0 +1,58 @@
+#include "reference/mutant.h"
+
+#include <gtest/gtest.h>
+
+#include <set>
+#include <string>
+
+namespace pairedhead {
+namespace {
+
+TEST(Mutant, TheTableHoldsEveryMutantOnce) {
+  std::set<Mutant> listed;
+#define X(name)                            \
+  EXPECT_EQ(name_of(Mutant::name), #name); \
+  listed.insert(Mutant::name);
+  PAIREDHEAD_MUTANT_LIST(X)
+#undef X
+  EXPECT_EQ(listed.size(), mutant_table().size());
+  for (const MutantInfo& info : mutant_table()) {
+    EXPECT_EQ(listed.erase(info.mutant), 1u) << name_of(info.mutant);
+  }
+  EXPECT_TRUE(listed.empty());
+  EXPECT_EQ(name_of(Mutant::none), "none");
+}
+
+TEST(Mutant, EachNamesARowAndSaysWhatItIs) {
+  const std::set<std::string_view> rows = {
+      "interleave",       "deinterleave",    "rotary_table",   "yarn_update", "rotary_plain",
+      "rotary_paired",    "qk_norm",         "key_shift",      "qk_prepare",  "attention_plain",
+      "attention_paired", "window_schedule", "document_packer"};
+  std::set<std::string_view> covered;
+  for (const MutantInfo& info : mutant_table()) {
+    EXPECT_TRUE(rows.contains(info.component)) << info.component;
+    EXPECT_FALSE(info.what.empty());
+    EXPECT_TRUE(info.trap == "own" || info.trap.starts_with("SPEC §11.")) << info.trap;
+    covered.insert(info.component);
+  }
+  EXPECT_EQ(covered, rows);
+}
+
+// Every trap of SPEC §11.1 to §11.18 that these components can express: not 9 (the table knows no
+// documents) and not 12 (the final extension belongs to the trainer).
+TEST(Mutant, TheTrapsOfTheSpecificationArePlanted) {
+  std::set<std::string> planted;
+  for (const MutantInfo& info : mutant_table()) planted.emplace(info.trap);
+  for (const int trap : {1, 2, 3, 4, 5, 6, 7, 8, 10, 11, 13, 14, 15, 16, 17, 18, 29, 51, 52}) {
+    EXPECT_TRUE(planted.contains("SPEC §11." + std::to_string(trap))) << trap;
+  }
+}
+
+// What the production build promises: the branch is constant, so nothing of a mutant is left in it.
+TEST(Mutant, NoneIsActiveInTheProductionBuild) {
+  static_assert(!mutated(Mutant::rotary_sign));
+  for (const MutantInfo& info : mutant_table()) EXPECT_FALSE(mutated(info.mutant));
+}
+
+}  // namespace
+}  // namespace pairedhead

@@ -1,0 +1,108 @@
+#include "reference/rounding.h"
+
+#include <gtest/gtest.h>
+
+#include <cmath>
+#include <limits>
+
+#include "reference/dtype.h"
+#include "reference/random.h"
+#include "reference/scalar.h"
+
+namespace pairedhead {
+namespace {
+
+// Magnitudes from bf16's subnormals to its largest numbers, both signs.
+std::vector<double> sample_values() {
+  std::vector<double> values;
+  Random random(1);
+  for (int exponent = -140; exponent <= 120; exponent += 5) {
+    for (const double sign : {-1.0, 1.0}) {
+      values.push_back(sign * std::ldexp(1 + random.uniform01(), exponent));
+    }
+  }
+  return values;
+}
+
+TEST(Rounding, ExactIsTheIdentity) {
+  Rounding rounding = Rounding::exact();
+  EXPECT_TRUE(rounding.is_exact());
+  for (const double x : sample_values()) EXPECT_EQ(rounding.bf16(x), x);
+}
+
+TEST(Rounding, ADrawIsOneOfTheTwoNeighbours) {
+  for (const double x : sample_values()) {
+    Rounding rounding = Rounding::stochastic(2);
+    for (int n = 0; n < 32; ++n) {
+      const double y = rounding.bf16(x);
+      EXPECT_EQ(y, from_bf16_bits(to_bf16_bits(y))) << x;  // representable
+      // No bf16 lies strictly between.
+      EXPECT_EQ(from_bf16_bits(to_bf16_bits((x + 3 * y) / 4)), y) << x;
+    }
+  }
+}
+
+TEST(Rounding, RepresentableValuesStay) {
+  Rounding rounding = Rounding::stochastic(3);
+  for (std::uint32_t bits = 0; bits < 0x7f80; ++bits) {
+    const double value = from_bf16_bits(static_cast<std::uint16_t>(bits));
+    EXPECT_EQ(rounding.bf16(value), value);
+    EXPECT_EQ(rounding.bf16(-value), -value);
+  }
+}
+
+// The mean of n draws lies within five standard errors, at most half a spacing / sqrt(n) each.
+TEST(Rounding, IsUnbiased) {
+  const int draws = 10000;
+  std::uint64_t seed = 4;
+  for (const double x : sample_values()) {
+    Rounding rounding = Rounding::stochastic(seed++);
+    double sum = 0;
+    for (int n = 0; n < draws; ++n) sum += rounding.bf16(x) - x;
+    const double spacing = std::ldexp(1.0, std::max(std::ilogb(x) - 7, -133));
+    EXPECT_LE(std::abs(sum / draws), 5 * 0.5 * spacing / std::sqrt(draws)) << x;
+  }
+}
+
+TEST(Rounding, PassesZeroAndTheNonFinite) {
+  Rounding rounding = Rounding::stochastic(5);
+  const double infinity = std::numeric_limits<double>::infinity();
+  EXPECT_EQ(rounding.bf16(0.0), 0.0);
+  EXPECT_EQ(rounding.bf16(infinity), infinity);
+  EXPECT_EQ(rounding.bf16(-infinity), -infinity);
+  EXPECT_TRUE(std::isnan(rounding.bf16(std::numeric_limits<double>::quiet_NaN())));
+}
+
+TEST(Rounding, ASeedNamesADraw) {
+  Rounding a = Rounding::stochastic(6), b = Rounding::stochastic(6), c = Rounding::stochastic(7);
+  int different = 0;
+  for (int n = 0; n < 1000; ++n) {
+    const double x = 1.0 + n * 0.001237;
+    const double from_a = a.bf16(x);
+    EXPECT_EQ(from_a, b.bf16(x));
+    different += from_a != c.bf16(x);
+  }
+  EXPECT_GT(different, 100);
+}
+
+TEST(Rounding, ACopyDrawsTheSameNumbers) {
+  Rounding original = Rounding::stochastic(8);
+  Rounding copy = original;
+  for (int n = 0; n < 100; ++n) EXPECT_EQ(original.bf16(1.001), copy.bf16(1.001));
+}
+
+TEST(Rounding, LeavesDerivedScalarsAlone) {
+  Rounding rounding = Rounding::stochastic(9);
+  EXPECT_EQ(rounding.bf16(Dual(1.001, 2)).value, 1.001);
+  EXPECT_EQ(rounding.bf16(Magnitude(1.001)).value, 1.001);
+  EXPECT_TRUE(rounding.bf16(Float128(1.001)) == Float128(1.001));
+}
+
+TEST(Rounding, RoundsTensorsElementByElement) {
+  const Tensor<double> rounded = Rounding::stochastic(10).bf16(Tensor<double>({64}, 1.001));
+  Rounding again = Rounding::stochastic(10);
+  for (const double y : rounded.values()) EXPECT_EQ(y, again.bf16(1.001));
+}
+
+}  // namespace
+}  // namespace pairedhead

@@ -1,0 +1,53 @@
+#include "reference/tensor.h"
+
+#include <gtest/gtest.h>
+
+#include "reference/scalar.h"
+
+namespace pairedhead {
+namespace {
+
+TEST(Tensor, IsRowMajorInnermostLast) {
+  Tensor<double> x({2, 3, 4});
+  for (Index i = 0; i < x.size(); ++i) x[i] = static_cast<double>(i);
+  EXPECT_EQ(x(1, 2, 3), 23);
+  EXPECT_EQ(x(0, 1, 0), 4);
+  EXPECT_EQ(x(1, 0, 0), 12);
+  Tensor<double> matrix({2, 5}, 7.0);
+  matrix(1, 0) = 8;
+  EXPECT_EQ(matrix[5], 8);
+  EXPECT_EQ(matrix[4], 7);
+  EXPECT_EQ(&matrix(0, 1), matrix.data() + 1);
+}
+
+TEST(Tensor, StartsAtZero) {
+  const Tensor<double> x({3, 2});
+  for (const double value : x.values()) EXPECT_EQ(value, 0);
+  EXPECT_EQ(Tensor<double>({0, 4}).size(), 0);
+}
+
+TEST(Tensor, RequireShapeSaysWhatWhereExpectedAndGot) {
+  const Tensor<double> x({2, 3});
+  EXPECT_NO_THROW(require_shape("q", x, {2, 3}));
+  try {
+    require_shape("q", x, {2, 4});
+    FAIL() << "accepted";
+  } catch (const InputError& error) {
+    EXPECT_STREQ(error.what(), "q: expected shape [2, 4], got [2, 3]");
+  }
+}
+
+TEST(Tensor, RequireHeadsWantsThreeAxesWithElements) {
+  EXPECT_NO_THROW(require_heads("q", Tensor<double>({2, 3, 4})));
+  EXPECT_THROW(require_heads("q", Tensor<double>({2, 3})), InputError);
+  EXPECT_THROW(require_heads("q", Tensor<double>({0, 3, 4})), InputError);
+}
+
+TEST(Tensor, CastConvertsElements) {
+  const auto x = cast<Magnitude>(Tensor<double>({2}, -3.0));
+  EXPECT_EQ(x[1].value, -3);
+  EXPECT_EQ(x[1].magnitude, 3);
+}
+
+}  // namespace
+}  // namespace pairedhead
