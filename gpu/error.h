@@ -20,6 +20,13 @@ inline void check(cudaError_t status, const char* call, const char* file, int li
                   cudaGetErrorName(status) + ", " + cudaGetErrorString(status));
 }
 
+// The driver API's own status: its messages need libcuda, which this project does not link.
+inline void check(CUresult status, const char* call, const char* file, int line) {
+  if (status == CUDA_SUCCESS) return;
+  throw CudaError(std::string(call) + " at " + file + ":" + std::to_string(line) +
+                  ": driver error " + std::to_string(static_cast<int>(status)));
+}
+
 }  // namespace pairedhead::gpu
 
 #define CUDA_CHECK(call) ::pairedhead::gpu::check((call), #call, __FILE__, __LINE__)

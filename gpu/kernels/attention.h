@@ -8,10 +8,11 @@
 
 namespace pairedhead::gpu {
 
-// One packed tensor of heads as attention sees it (SPEC §15 "pairing"): flat row R, slot j, channel d
-// lie at  (R / rows_per_token) * stride_token + (R % rows_per_token) * stride_row + j * stride_slot + d
-// elements from data. Plain attention: rows_per_token = 1, slots = H. Paired: rows_per_token = 2,
-// slots = H / 2, and the two strides choose the pairing. data 16-byte aligned, strides multiples of 8.
+// One packed tensor of heads as attention sees it (SPEC §15 "pairing"): flat row R, slot j, channel
+// d lie at  (R / rows_per_token) * stride_token + (R % rows_per_token) * stride_row + j *
+// stride_slot + d elements from data. Plain attention: rows_per_token = 1, slots = H. Paired:
+// rows_per_token = 2, slots = H / 2, and the two strides choose the pairing. data 16-byte aligned,
+// strides multiples of 8.
 struct HeadView {
   __nv_bfloat16* data;
   std::int64_t stride_token, stride_row, stride_slot;
@@ -34,14 +35,14 @@ struct AttentionProblem {
 std::size_t attention_workspace_bytes(const AttentionProblem& problem);
 
 // SPEC §3.6.6, §3.7. y like query; logsumexp: fp32 [slots, T * rows_per_token], natural log.
-// Deterministic; work proportional to the visible tiles. Launches on `stream` without synchronising.
-// Throws CudaError.
+// Deterministic; work proportional to the visible tiles. Launches on `stream` without
+// synchronising. Throws CudaError.
 void attention_forward(const AttentionProblem& problem, HeadView query, HeadView key,
                        HeadView value, HeadView y, float* logsumexp, void* workspace,
                        cudaStream_t stream);
 
-// SPEC §5. Reads y and logsumexp of the forward. grad_query, grad_key, grad_value may be strided into
-// one buffer (the gradient of u). No atomics: two runs give the same bits.
+// SPEC §5. Reads y and logsumexp of the forward. grad_query, grad_key, grad_value may be strided
+// into one buffer (the gradient of u). No atomics: two runs give the same bits.
 void attention_backward(const AttentionProblem& problem, HeadView query, HeadView key,
                         HeadView value, HeadView y, const float* logsumexp, HeadView grad_y,
                         HeadView grad_query, HeadView grad_key, HeadView grad_value,
