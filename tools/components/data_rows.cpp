@@ -1,7 +1,206 @@
+#include <algorithm>
+
+#include "reference/document_packer.h"
+#include "reference/schedule.h"
+#include "reference/shards.h"
 #include "tools/components/rows.h"
 
 namespace pairedhead {
+namespace {
 
-std::vector<Component> data_rows() { return {}; }
+// Bitwise rows without a GPU form: they stand in the table so that goldens hold them.
+Component host_row(const std::string& name, const std::string& section,
+                   const std::vector<std::string>& outputs, DType dtype) {
+  Component component;
+  component.name = name;
+  component.spec_section = section;
+  component.judgement = Judgement::bitwise;
+  for (const std::string& output : outputs) {
+    component.outputs.push_back(
+        {.name = output, .is_gradient = false, .dtype = dtype, .may_be_trivial = true});
+  }
+  return component;
+}
+
+Tensor<double> to_values(const auto& integers) {
+  Tensor<double> tensor({static_cast<Index>(integers.size())});
+  for (Index i = 0; i < tensor.size(); ++i) {
+    tensor[i] = static_cast<double>(integers[static_cast<std::size_t>(i)]);
+  }
+  return tensor;
+}
+
+Array from_tokens(const std::vector<std::uint16_t>& tokens) {
+  Array array(DType::uint16, {static_cast<Index>(tokens.size())});
+  std::copy(tokens.begin(), tokens.end(), array.as<std::uint16_t>());
+  return array;
+}
+
+std::vector<std::uint16_t> to_tokens(const Array& array) {
+  return {array.as<std::uint16_t>(), array.as<std::uint16_t>() + array.size()};
+}
+
+std::vector<Parameters> smaller_values(const Parameters& p, const char* name, Index least) {
+  std::vector<Parameters> smaller;
+  const Index value = p.integer(name);
+  for (Index candidate : {least, value / 4, value / 2, value - 1}) {
+    if (candidate >= least && candidate < value) {
+      smaller.push_back(Parameters(p).set(name, candidate));
+    }
+  }
+  return smaller;
+}
+
+void check_at_least(const Parameters& p, const char* name, Index least) {
+  if (p.integer(name) < least) {
+    throw InputError(std::string(name) + ": expected at least " + std::to_string(least) + ", got " +
+                     p.word(name));
+  }
+}
+
+reference::ScheduleSettings schedule_of(const Parameters& p) {
+  reference::ScheduleSettings settings;
+  settings.scheduled = p.integer("scheduled");
+  settings.extension = p.integer("extension");
+  // Of no concern to the windows, but a schedule shorter than the record's must be a valid one.
+  settings.momentum_warm_up = settings.momentum_cool_down = 1;
+  return settings;
+}
+
+Component window_schedule() {
+  Component component =
+      host_row("window_schedule", "SPEC §7.1", {"short_window", "long_window"}, DType::int32);
+  component.draw = [](Random& random, double size) {
+    return Parameters()
+        .set("scheduled", random.integer(3, 3 + static_cast<Index>(size * 1000)))
+        .set("extension", random.integer(0, 40));
+  };
+  component.edges = {Parameters::parse("scheduled=1735 extension=40"),
+                     Parameters::parse("scheduled=300 extension=8"),
+                     Parameters::parse("scheduled=3 extension=0")};
+  component.shrink = [](const Parameters& p) {
+    auto smaller = smaller_values(p, "scheduled", 3);
+    const auto shorter = smaller_values(p, "extension", 0);
+    smaller.insert(smaller.end(), shorter.begin(), shorter.end());
+    return smaller;
+  };
+  component.check = [](const Parameters& p) {
+    check_at_least(p, "scheduled", 3);
+    check_at_least(p, "extension", 0);
+  };
+  component.inputs = [](const Parameters& p, std::uint64_t) {
+    std::vector<Index> steps(
+        static_cast<std::size_t>(p.integer("scheduled") + p.integer("extension") + 1));
+    for (std::size_t i = 0; i < steps.size(); ++i) steps[i] = static_cast<Index>(i);
+    return Arrays{{"step", from_indices(steps)}};
+  };
+  component.reference = [](const Parameters& p, const Arrays& arrays, Rounding) {
+    std::vector<Index> short_window, long_window;
+    for (Index step : to_indices(arrays.at("step"))) {
+      const auto windows = reference::window_schedule(step, schedule_of(p));
+      short_window.push_back(windows.short_tokens);
+      long_window.push_back(windows.long_tokens);
+    }
+    return Values{{"outputs/short_window", to_values(short_window)},
+                  {"outputs/long_window", to_values(long_window)}};
+  };
+  return component;
+}
+
+// Small vocabulary, so that a shard of a few hundred tokens has many documents.
+constexpr Index bos = 50256;
+
+std::vector<std::uint16_t> draw_tokens(Index count, Index mean_document, Random& random) {
+  std::vector<std::uint16_t> tokens(static_cast<std::size_t>(count));
+  for (std::uint16_t& token : tokens) {
+    const bool starts = random.integer(1, mean_document) == 1;
+    token = static_cast<std::uint16_t>(starts ? bos : random.integer(0, bos - 1));
+  }
+  tokens[0] = bos;
+  return tokens;
+}
+
+Component shard_reader() {
+  Component component = host_row("shard_reader", "SPEC §8", {"tokens"}, DType::uint16);
+  component.draw = [](Random& random, double size) {
+    return Parameters().set("tokens", random.integer(1, 1 + static_cast<Index>(size * 4000)));
+  };
+  component.edges = {Parameters::parse("tokens=1"), Parameters::parse("tokens=1000")};
+  component.shrink = [](const Parameters& p) { return smaller_values(p, "tokens", 1); };
+  component.check = [](const Parameters& p) { check_at_least(p, "tokens", 1); };
+  component.inputs = [](const Parameters& p, std::uint64_t seed) {
+    Random random(seed);
+    const auto bytes = reference::encode_shard(draw_tokens(p.integer("tokens"), 50, random));
+    Array file(DType::uint16, {static_cast<Index>(bytes.size() / 2)});
+    std::copy(bytes.begin(), bytes.end(), file.bytes.begin());
+    return Arrays{{"file", file}};
+  };
+  component.reference = [](const Parameters&, const Arrays& arrays, Rounding) {
+    return Values{{"outputs/tokens", to_values(reference::parse_shard(arrays.at("file").bytes,
+                                                                      "inputs/file", 50304))}};
+  };
+  return component;
+}
+
+Component document_packer() {
+  Component component =
+      host_row("document_packer", "SPEC §8", {"inputs", "targets", "cu_seqlens"}, DType::int32);
+  component.draw = [](Random& random, double size) {
+    return Parameters()
+        .set("T", random.integer(1, 2 + static_cast<Index>(size * 118)))
+        .set("sequences", random.integer(1, 4))
+        .set("mean_document", random.integer(4, 60))
+        .set("max_document", random.integer(2, 64));
+  };
+  component.edges = {Parameters::parse("T=1 sequences=1 mean_document=5 max_document=2"),
+                     Parameters::parse("T=64 sequences=8 mean_document=20 max_document=16"),
+                     Parameters::parse("T=256 sequences=2 mean_document=300 max_document=2048")};
+  component.shrink = [](const Parameters& p) {
+    auto smaller = smaller_values(p, "T", 1);
+    const auto fewer = smaller_values(p, "sequences", 1);
+    smaller.insert(smaller.end(), fewer.begin(), fewer.end());
+    return smaller;
+  };
+  component.check = [](const Parameters& p) {
+    for (const char* name : {"T", "sequences", "mean_document", "max_document"}) {
+      check_at_least(p, name, 1);
+    }
+  };
+  component.inputs = [](const Parameters& p, std::uint64_t seed) {
+    // Long enough for every call, however much the cut of long documents discards.
+    const Index tokens = (p.integer("T") + 1) * p.integer("sequences") *
+                             (2 + 4 * p.integer("mean_document") / p.integer("max_document")) +
+                         20 * p.integer("mean_document") + 200;
+    Random random(seed);
+    return Arrays{{"tokens", from_tokens(draw_tokens(tokens, p.integer("mean_document"), random))}};
+  };
+  component.reference = [](const Parameters& p, const Arrays& arrays, Rounding) {
+    reference::DocumentPacker packer(to_tokens(arrays.at("tokens")),
+                                     {.bos = bos, .max_document = p.integer("max_document")},
+                                     "inputs/tokens");
+    std::vector<Index> inputs, targets, cu_seqlens;
+    for (Index call = 0; call < p.integer("sequences"); ++call) {
+      const auto packed = packer.next(1, p.integer("T"));
+      if (!packed) {
+        throw InputError("inputs/tokens: expected tokens for " + p.word("sequences") +
+                         " sequences, got enough for " + std::to_string(call));
+      }
+      const auto& sequence = packed->front();
+      inputs.insert(inputs.end(), sequence.inputs.begin(), sequence.inputs.end());
+      targets.insert(targets.end(), sequence.targets.begin(), sequence.targets.end());
+      cu_seqlens.insert(cu_seqlens.end(), sequence.cu_seqlens.begin(), sequence.cu_seqlens.end());
+    }
+    return Values{{"outputs/inputs", to_values(inputs)},
+                  {"outputs/targets", to_values(targets)},
+                  {"outputs/cu_seqlens", to_values(cu_seqlens)}};
+  };
+  return component;
+}
+
+}  // namespace
+
+std::vector<Component> data_rows() {
+  return {window_schedule(), shard_reader(), document_packer()};
+}
 
 }  // namespace pairedhead

@@ -1,0 +1,87 @@
+#include "tools/bench/bench_plan.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+
+#include "reference/document_packer.h"
+#include "tools/components/record_shapes.h"
+
+namespace pairedhead {
+namespace {
+
+std::vector<Index> packed_documents(const std::string& shard, Index tokens) {
+  reference::TrainingBatches batches({shard}, 50304, {});
+  const auto sequences = batches.next(1, tokens);
+  const auto& cu_seqlens = sequences.front().cu_seqlens;
+  std::vector<Index> documents;
+  for (std::size_t i = 1; i < cu_seqlens.size(); ++i) {
+    documents.push_back(cu_seqlens[i] - cu_seqlens[i - 1]);
+  }
+  return documents;
+}
+
+void add_attention(const std::string& shard, std::vector<BenchSetting>& plan) {
+  for (const RecordShape& shape : record_shapes()) {
+    plan.push_back({shape.component(), shape.name(),
+                    record_parameters(shape, typical_documents(shape.tokens, 1)),
+                    shape.peer_forward_ms, shape.peer_backward_ms});
+  }
+  if (shard.empty()) return;
+  for (const RecordShape& shape : record_shapes()) {
+    plan.push_back({shape.component(), shape.name() + ", real text",
+                    record_parameters(shape, packed_documents(shard, shape.tokens)), std::nullopt,
+                    std::nullopt});
+  }
+}
+
+void add_qk_prepare(std::vector<BenchSetting>& plan) {
+  for (const Index tokens : {16384, 32768, 49152}) {
+    for (const char* layer : {"plain", "plain, shifted", "paired"}) {
+      const bool paired = layer == std::string("paired");
+      Parameters parameters = Parameters::parse("H=6 D=128 normalise=1 fill=normal");
+      parameters.set("T", tokens).set("paired", Index{paired}).set(
+          "shift", Index{layer == std::string("plain, shifted")});
+      plan.push_back({"qk_prepare", fmt::format("T={} {}", tokens, layer), parameters,
+                      std::nullopt, std::nullopt});
+    }
+  }
+}
+
+void add_rotary_table(std::vector<BenchSetting>& plan) {
+  for (const int paired : {0, 1}) {
+    Parameters parameters = Parameters::parse("T=49152 D=128 changes=0");
+    plan.push_back({"rotary_table", paired ? "T=49152 paired" : "T=49152 plain",
+                    parameters.set("paired", Index{paired}), std::nullopt, std::nullopt});
+  }
+}
+
+}  // namespace
+
+std::vector<BenchSetting> bench_plan(const std::vector<std::string>& components,
+                                     const std::string& shard) {
+  std::vector<BenchSetting> plan;
+  add_attention(shard, plan);
+  add_qk_prepare(plan);
+  add_rotary_table(plan);
+  for (const std::string& name : components) {
+    component_named(name);
+    const auto times = [&](const BenchSetting& setting) { return setting.component == name; };
+    if (std::none_of(plan.begin(), plan.end(), times)) {
+      throw InputError(
+          "--component: expected one that has a kernel of its own, attention_plain, "
+          "attention_paired, qk_prepare or rotary_table, got \"" +
+          name + "\"");
+    }
+  }
+  if (components.empty()) return plan;
+  std::vector<BenchSetting> chosen;
+  for (const BenchSetting& setting : plan) {
+    if (std::count(components.begin(), components.end(), setting.component) > 0) {
+      chosen.push_back(setting);
+    }
+  }
+  return chosen;
+}
+
+}  // namespace pairedhead

@@ -1,0 +1,118 @@
+#include "tools/bench/gpu_measure.h"
+
+#include <cublas_v2.h>
+
+#include <functional>
+
+#include "tools/components/fill.h"
+#include "tools/verdict/poison.h"
+
+namespace pairedhead {
+namespace {
+
+constexpr int warm_up_launches = 10;
+constexpr int timed_launches = 60;
+
+class Event {
+ public:
+  Event() { CUDA_CHECK(cudaEventCreate(&event_)); }
+  ~Event() { cudaEventDestroy(event_); }
+  Event(const Event&) = delete;
+  Event& operator=(const Event&) = delete;
+  operator cudaEvent_t() const { return event_; }
+
+ private:
+  cudaEvent_t event_ = nullptr;
+};
+
+double median_milliseconds(const gpu::Stream& stream, const std::function<void(cudaStream_t)>& launch) {
+  for (int i = 0; i < warm_up_launches; ++i) launch(stream);
+  std::vector<Event> starts(timed_launches), ends(timed_launches);
+  for (std::size_t i = 0; i < starts.size(); ++i) {
+    CUDA_CHECK(cudaEventRecord(starts[i], stream));
+    launch(stream);
+    CUDA_CHECK(cudaEventRecord(ends[i], stream));
+  }
+  stream.synchronize();
+  std::vector<double> samples;
+  for (std::size_t i = 0; i < starts.size(); ++i) {
+    float milliseconds = 0;
+    CUDA_CHECK(cudaEventElapsedTime(&milliseconds, starts[i], ends[i]));
+    samples.push_back(static_cast<double>(milliseconds));
+  }
+  return median(samples);
+}
+
+void check_cublas(cublasStatus_t status, const char* call) {
+  if (status == CUBLAS_STATUS_SUCCESS) return;
+  throw gpu::CudaError(std::string(call) + ": " + cublasGetStatusString(status));
+}
+
+double matrix_rate(const gpu::Stream& stream) {
+  constexpr int n = 8192;
+  const Array a = filled("normal", DType::bf16, {n, n}, Random(1));
+  const Array b = filled("normal", DType::bf16, {n, n}, Random(2));
+  gpu::GuardedBuffer left("left"), right("right"), product("product");
+  left.reset(a.bytes.data(), a.bytes.size(), stream);
+  right.reset(b.bytes.data(), b.bytes.size(), stream);
+  product.reset(a.bytes.size(), stream);
+  cublasHandle_t handle = nullptr;
+  check_cublas(cublasCreate(&handle), "cublasCreate");
+  check_cublas(cublasSetStream(handle, stream), "cublasSetStream");
+  const float one = 1, zero = 0;
+  const double milliseconds = median_milliseconds(stream, [&](cudaStream_t) {
+    check_cublas(cublasGemmEx(handle, CUBLAS_OP_T, CUBLAS_OP_N, n, n, n, &one, left.data(),
+                              CUDA_R_16BF, n, right.data(), CUDA_R_16BF, n, &zero, product.data(),
+                              CUDA_R_16BF, n, CUBLAS_COMPUTE_32F, CUBLAS_GEMM_DEFAULT),
+                 "cublasGemmEx");
+  });
+  check_cublas(cublasDestroy(handle), "cublasDestroy");
+  return 2.0 * n * n * n / (milliseconds * 1e-3);
+}
+
+double copy_bandwidth(const gpu::Stream& stream) {
+  constexpr std::size_t bytes = std::size_t{1} << 30;
+  gpu::DeviceMemory from(bytes), to(bytes);
+  CUDA_CHECK(cudaMemsetAsync(from.data(), 0x5a, bytes, stream));
+  const double milliseconds = median_milliseconds(stream, [&](cudaStream_t s) {
+    CUDA_CHECK(cudaMemcpyAsync(to.data(), from.data(), bytes, cudaMemcpyDeviceToDevice, s));
+  });
+  return 2.0 * static_cast<double>(bytes) / (milliseconds * 1e-3);
+}
+
+}  // namespace
+
+Ceilings measure_ceilings(GpuTarget& target) {
+  return {target.device().name, copy_bandwidth(target.stream()), matrix_rate(target.stream())};
+}
+
+std::vector<Measurement> measure(GpuTarget& target, const BenchSetting& setting) {
+  const Component& component = component_named(setting.component);
+  component.check(setting.parameters);
+  const Arrays inputs = component.inputs(setting.parameters, 1);
+  Arrays outputs = unwritten_outputs(component, setting.parameters, inputs);
+  const auto launches = target.prepare(component, setting.parameters, inputs, outputs);
+
+  std::vector<Measurement> measurements;
+  const auto add = [&](const char* direction, bool backward,
+                       const std::function<void(cudaStream_t)>& launch,
+                       std::optional<double> peer) {
+    measurements.push_back({setting.component, setting.setting, direction,
+                            median_milliseconds(target.stream(), launch),
+                            component.work(setting.parameters, backward), peer});
+  };
+  add("forward", false, launches.forward, setting.peer_forward_ms);
+  if (launches.backward) add("backward", true, launches.backward, setting.peer_backward_ms);
+
+  Arrays timed = outputs;
+  target.collect(setting.parameters, inputs, timed);
+  target.run(component, setting.parameters, inputs, outputs);
+  for (const auto& [name, array] : outputs) {
+    if (array.bytes == timed.at(name).bytes) continue;
+    throw InputError("bench: " + setting.component + " " + setting.setting + ": " + name +
+                     " after the timed launches differs from a fresh run, expected the same bits");
+  }
+  return measurements;
+}
+
+}  // namespace pairedhead
