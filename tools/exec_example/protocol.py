@@ -19,17 +19,17 @@ def serve(components):
             answer = {"skip": f"no kernel for {batch['component']}"}
         else:
             try:
-                run(function, batch["inputs"], batch["outputs"])
+                parameters = dict(word.split("=") for word in batch["parameters"].split())
+                run(function, parameters, batch["inputs"], batch["outputs"])
                 answer = {"ok": True}
             except Exception as error:
                 answer = {"ok": False, "error": f"{type(error).__name__}: {error}"}
         print(json.dumps(answer), flush=True)
 
 
-def run(function, inputs, outputs):
+def run(function, parameters, inputs, outputs):
     with h5py.File(inputs) as questions, h5py.File(outputs, "w") as answers:
         for name, case in questions.items():
             arrays = {key: dataset[...] for key, dataset in case["inputs"].items()}
-            parameters = dict(word.split("=") for word in case.attrs["parameters"].split())
             for key, array in function(arrays, parameters).items():
                 answers[f"{name}/{key}"] = array
