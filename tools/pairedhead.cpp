@@ -4,10 +4,8 @@
 #include <exception>
 
 #include "reference/error.h"
-#include "tools/verify/verify_command.h"
-#if __has_include("tools/fuzz/fuzz_command.h")
 #include "tools/fuzz/fuzz_command.h"
-#endif
+#include "tools/verify/verify_command.h"
 #if __has_include("tools/golden/golden_command.h")
 #include "tools/golden/golden_command.h"
 #define HAS_GOLDEN
@@ -29,6 +27,16 @@ int run(int argc, char** argv) {
   app.require_subcommand(1);
   int exit_code = 0;
   pairedhead::add_verify_command(app, exit_code);
+  pairedhead::add_fuzz_command(app, exit_code);
+#ifdef HAS_GOLDEN
+  pairedhead::add_golden_command(app, exit_code);
+#endif
+#ifdef HAS_MUTANTS
+  pairedhead::add_mutants_command(app, exit_code);
+#endif
+#ifdef HAS_BENCH
+  pairedhead::add_bench_command(app, exit_code);
+#endif
   try {
     app.parse(argc, argv);
   } catch (const CLI::CallForHelp& help) {

@@ -73,6 +73,26 @@ std::string repro_line(const std::string& target, const std::string& component,
                      shell_word(target), component, planned.parameters.text(), planned.seed);
 }
 
+void add_to(ComponentResult& total, const ComponentResult& more) {
+  total.cases += more.cases;
+  total.failed += more.failed;
+  total.untrusted += more.untrusted;
+  total.unrepeatable += more.unrepeatable;
+  total.seconds += more.seconds;
+  if (total.status == Status::passed) total.status = more.status;
+  if (!total.failure) total.failure = more.failure;
+  const auto add_ratio = [](WorstRatio& worst, const WorstRatio& other) {
+    if (other.limit > 0) {
+      note_ratio(worst, other.ratio, other.limit, other.output, other.planned);
+    }
+  };
+  add_ratio(total.max, more.max);
+  add_ratio(total.row, more.row);
+  add_ratio(total.rms, more.rms);
+  total.slack.clear();
+  find_slack(total);
+}
+
 ComponentResult run_plan(const Component& component, Target& target,
                          const std::vector<PlannedCase>& plan, const VerifyOptions& options,
                          const CaseCallback& on_case) {

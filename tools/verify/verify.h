@@ -70,6 +70,9 @@ ComponentResult run_plan(const Component& component, Target& target,
                          const std::vector<PlannedCase>& plan, const VerifyOptions& options,
                          const CaseCallback& on_case = {});
 
+// Counts and worst ratios of two runs over one component together; the first failure stays.
+void add_to(ComponentResult& total, const ComponentResult& more);
+
 // pairedhead verify --target T --component C --case "D=16 H=2" --seed S
 std::string repro_line(const std::string& target, const std::string& component,
                        const PlannedCase& planned);
