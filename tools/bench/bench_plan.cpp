@@ -40,10 +40,11 @@ void add_qk_prepare(std::vector<BenchSetting>& plan) {
     for (const char* layer : {"plain", "plain, shifted", "paired"}) {
       const bool paired = layer == std::string("paired");
       Parameters parameters = Parameters::parse("H=6 D=128 normalise=1 fill=normal");
-      parameters.set("T", tokens).set("paired", Index{paired}).set(
-          "shift", Index{layer == std::string("plain, shifted")});
-      plan.push_back({"qk_prepare", fmt::format("T={} {}", tokens, layer), parameters,
-                      std::nullopt, std::nullopt});
+      parameters.set("T", tokens)
+          .set("paired", Index{paired})
+          .set("shift", Index{layer == std::string("plain, shifted")});
+      plan.push_back({"qk_prepare", fmt::format("T={} {}", tokens, layer), parameters, std::nullopt,
+                      std::nullopt});
     }
   }
 }

@@ -25,7 +25,8 @@ class Event {
   cudaEvent_t event_ = nullptr;
 };
 
-double median_milliseconds(const gpu::Stream& stream, const std::function<void(cudaStream_t)>& launch) {
+double median_milliseconds(const gpu::Stream& stream,
+                           const std::function<void(cudaStream_t)>& launch) {
   for (int i = 0; i < warm_up_launches; ++i) launch(stream);
   std::vector<Event> starts(timed_launches), ends(timed_launches);
   for (std::size_t i = 0; i < starts.size(); ++i) {
@@ -90,7 +91,7 @@ std::vector<Measurement> measure(GpuTarget& target, const BenchSetting& setting)
   const Component& component = component_named(setting.component);
   component.check(setting.parameters);
   const Arrays inputs = component.inputs(setting.parameters, 1);
-  Arrays outputs = unwritten_outputs(component, setting.parameters, inputs);
+  Arrays outputs = poisoned_outputs(component, setting.parameters, 1);
   const auto launches = target.prepare(component, setting.parameters, inputs, outputs);
 
   std::vector<Measurement> measurements;

@@ -10,8 +10,8 @@ namespace pairedhead {
 Ceilings measure_ceilings(GpuTarget& target);
 
 // Forward and, where there is one, backward of a setting: the median of many warm launches, each
-// between two events. Afterwards the outputs of the timed launches are judged against a fresh run of
-// the target, bit for bit: a kernel that is fast and wrong, or that changed its mind, throws
+// between two events. Afterwards the outputs of the timed launches are judged against a fresh run
+// of the target, bit for bit: a kernel that is fast and wrong, or that changed its mind, throws
 // InputError.
 std::vector<Measurement> measure(GpuTarget& target, const BenchSetting& setting);
 

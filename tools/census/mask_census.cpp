@@ -9,6 +9,7 @@
 #include "reference/visibility.h"
 #include "tools/components/documents.h"
 #include "tools/components/rows.h"
+#include "tools/verdict/poison.h"
 
 namespace pairedhead {
 namespace {
@@ -55,7 +56,8 @@ CensusResult mask_census(Target& target, const Component& attention, const Param
   settings.window = parameters.integer("window");
   settings.cu_seqlens = cu_seqlens_of(parameters.integers("documents"));
 
-  // Only the small inputs are kept; the cheapest fill will do for the keys, which zero queries ignore.
+  // Only the small inputs are kept; the cheapest fill will do for the keys, which zero queries
+  // ignore.
   Arrays inputs = attention.inputs(Parameters(parameters).set("fill", std::string("integers")), 0);
   const Array zeros(DType::bf16, {tokens, heads, head_dim});
   inputs["q"] = zeros;
@@ -86,13 +88,7 @@ CensusResult mask_census(Target& target, const Component& attention, const Param
         }
       }
     }
-    Arrays outputs;
-    for (const OutputRow& row : attention.outputs) {
-      const bool per_head = row.name == "logsumexp";
-      Array& array = outputs[row.key()] =
-          Array(row.dtype, per_head ? Shape{tokens, heads} : Shape{tokens, heads, head_dim});
-      std::fill(array.bytes.begin(), array.bytes.end(), std::byte{0xff});
-    }
+    Arrays outputs = poisoned_outputs(attention, parameters, high ? 1 : 0);
     target.run(attention, parameters, inputs, outputs);
 
     const auto judge = [&](const char* what, Index row, const auto& expected, const auto& counted) {

@@ -191,6 +191,11 @@ Component row(bool paired) {
   component.shrink = [paired](const Parameters& p) { return shrink(p, paired); };
   component.check = [paired](const Parameters& p) { check(p, paired); };
   component.inputs = inputs;
+  component.output_shape = [](const Parameters& p, const OutputRow& output) {
+    Shape shape = {p.integer("T"), p.integer("H")};
+    if (output.name != "logsumexp") shape.push_back(p.integer("D"));
+    return shape;
+  };
   component.reference = evaluate<double>;
   component.magnitude = magnitude;
   component.trivial = trivial;

@@ -53,6 +53,8 @@ struct Component {
   std::function<void(const Parameters&)> check;
   // Inputs by name, each exactly representable in its dtype; incoming gradients as "grad_y".
   std::function<Arrays(const Parameters&, std::uint64_t seed)> inputs;
+  // Shape of an output or gradient.
+  std::function<Shape(const Parameters&, const OutputRow&)> output_shape;
   // The reference in double; with an exact Rounding it is the truth.
   std::function<Values(const Parameters&, const Arrays& inputs, Rounding rounding)> reference;
   // Whether an output of this setting is zero, constant or a copy of an input by definition (the

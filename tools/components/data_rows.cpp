@@ -94,6 +94,9 @@ Component window_schedule() {
     for (std::size_t i = 0; i < steps.size(); ++i) steps[i] = static_cast<Index>(i);
     return Arrays{{"step", from_indices(steps)}};
   };
+  component.output_shape = [](const Parameters& p, const OutputRow&) {
+    return Shape{p.integer("scheduled") + p.integer("extension") + 1};
+  };
   component.reference = [](const Parameters& p, const Arrays& arrays, Rounding) {
     std::vector<Index> short_window, long_window;
     for (Index step : to_indices(arrays.at("step"))) {
@@ -135,6 +138,9 @@ Component shard_reader() {
     std::copy(bytes.begin(), bytes.end(), file.bytes.begin());
     return Arrays{{"file", file}};
   };
+  component.output_shape = [](const Parameters& p, const OutputRow&) {
+    return Shape{p.integer("tokens")};
+  };
   component.reference = [](const Parameters&, const Arrays& arrays, Rounding) {
     return Values{{"outputs/tokens", to_values(reference::parse_shard(arrays.at("file").bytes,
                                                                       "inputs/file", 50304))}};
@@ -173,6 +179,11 @@ Component document_packer() {
                          20 * p.integer("mean_document") + 200;
     Random random(seed);
     return Arrays{{"tokens", from_tokens(draw_tokens(tokens, p.integer("mean_document"), random))}};
+  };
+  component.output_shape = [](const Parameters& p, const OutputRow& output) {
+    const Index tokens = p.integer("T");
+    return Shape{p.integer("sequences") *
+                 (output.name == "cu_seqlens" ? reference::cu_seqlens_entries(tokens) : tokens)};
   };
   component.reference = [](const Parameters& p, const Arrays& arrays, Rounding) {
     reference::DocumentPacker packer(to_tokens(arrays.at("tokens")),

@@ -63,6 +63,9 @@ Component movement(const std::string& name, bool to_flat) {
         filled("normal", DType::bf16, to_flat ? flat_shape(p) : heads_shape(p), random.split(2));
     return arrays;
   };
+  component.output_shape = [=](const Parameters& p, const OutputRow& output) {
+    return output.name == "flat" ? flat_shape(p) : heads_shape(p);
+  };
   component.reference = [=](const Parameters& p, const Arrays& arrays, Rounding) {
     const auto flatten = [&](const std::string& input) {
       return reference::interleave(to_tensor(arrays.at(input)), pairing_of(p));
@@ -103,6 +106,7 @@ Component key_shift() {
     return Arrays{{"k", filled("normal", DType::bf16, heads_shape(p), random.split(1))},
                   {"grad_y", filled("normal", DType::bf16, heads_shape(p), random.split(2))}};
   };
+  component.output_shape = [](const Parameters& p, const OutputRow&) { return heads_shape(p); };
   component.reference = [](const Parameters&, const Arrays& arrays, Rounding) {
     return Values{{"outputs/y", reference::key_shift(to_tensor(arrays.at("k")))},
                   {"grads/k", reference::key_shift_backward(to_tensor(arrays.at("grad_y")))}};

@@ -61,6 +61,7 @@ Component elementwise(const std::string& name, const std::string& section) {
   };
   component.shrink = [](const Parameters& p) { return shrink_token_shape(p, false); };
   component.check = check_shape;
+  component.output_shape = [](const Parameters& p, const OutputRow&) { return heads_shape(p); };
   component.fused_into = "qk_prepare";
   return component;
 }
@@ -211,6 +212,7 @@ Component qk_prepare() {
     add_table(p, p.integer("paired") == 1, arrays);
     return arrays;
   };
+  component.output_shape = [](const Parameters& p, const OutputRow&) { return heads_shape(p); };
   component.reference = [](const Parameters& p, const Arrays& arrays, Rounding) {
     return evaluate_prepare<double>(p, arrays);
   };

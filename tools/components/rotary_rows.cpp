@@ -72,6 +72,9 @@ Component rotary_table() {
     return Arrays{{"frequency",
                    from_frequencies(state_after(p.integer("changes"), p.integer("D")).frequency)}};
   };
+  component.output_shape = [](const Parameters& p, const OutputRow&) {
+    return Shape{p.integer("T"), p.integer("D") * (p.integer("paired") + 1)};
+  };
   component.reference = [](const Parameters& p, const Arrays& arrays, Rounding) {
     auto table = reference::rotary_table(frequencies_of(arrays.at("frequency")), p.integer("T"),
                                          p.integer("paired") != 0);
@@ -128,6 +131,9 @@ Component yarn_update() {
       arrays[name] = from_indices({p.integer(name)});
     }
     return arrays;
+  };
+  component.output_shape = [](const Parameters& p, const OutputRow& output) {
+    return Shape{output.name == "frequency" ? p.integer("D") : 1};
   };
   component.reference = [](const Parameters&, const Arrays& arrays, Rounding) {
     const auto scalar = [&](const char* name) { return static_cast<Index>(arrays.at(name).at(0)); };

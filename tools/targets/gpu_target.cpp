@@ -146,6 +146,11 @@ void GpuTarget::run(const Component& component, const Parameters& parameters, co
   if (launches.backward) launches.backward(stream_);
   stream_.synchronize();
   check_untouched(inputs);
+  collect(parameters, inputs, outputs);
+}
+
+void GpuTarget::collect(const Parameters& parameters, const Arrays& inputs, Arrays& outputs) {
+  stream_.synchronize();
   for (auto& [name, array] : outputs) {
     if (name != "outputs/logsumexp") {
       buffer(name).download(array.bytes.data(), stream_);

@@ -31,6 +31,9 @@ class GpuTarget : public Target {
   Launches prepare(const Component& component, const Parameters& parameters, const Arrays& inputs,
                    const Arrays& outputs);
 
+  // Reads the outputs of the prepared case back, after its launches.
+  void collect(const Parameters& parameters, const Arrays& inputs, Arrays& outputs);
+
   const gpu::Stream& stream() const { return stream_; }
   const gpu::DeviceInfo& device() const { return device_; }
 

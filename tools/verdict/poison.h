@@ -18,6 +18,11 @@ bool is_poison(const Array& array, Index i, std::uint64_t seed);
 // Poisoned buffers for all outputs of a case, shaped like its exact values.
 Arrays poisoned_outputs(const Component& component, const Values& exact, std::uint64_t seed);
 
+// The same without the values: shapes from component.output_shape, for settings that are too large
+// for the reference.
+Arrays poisoned_outputs(const Component& component, const Parameters& parameters,
+                        std::uint64_t seed);
+
 // The poison of one output of poisoned_outputs.
 std::uint64_t poison_seed(std::uint64_t seed, std::size_t output);
 
