@@ -5,6 +5,7 @@
 #include <sstream>
 
 #include "golden/hdf5_file.h"
+#include "golden/rehearsal.h"
 #include "reference/spec_version.h"
 
 namespace pairedhead {
@@ -13,6 +14,8 @@ namespace {
 using hdf5::Reader;
 using hdf5::Writer;
 
+// Far fewer than any machine reads, so that only a library that hangs takes longer.
+constexpr std::uintmax_t bytes_read_a_second = 1 << 20;
 constexpr const char* program_version = "pairedhead " PAIREDHEAD_VERSION;
 const std::set<std::string> origins = {"reference", "oracle", "record"};
 const std::set<std::string> reserved = {"component", "origin",       "parameters",
@@ -45,10 +48,6 @@ void require_finite(const std::filesystem::path& file, const std::string& object
                     const Tensor<double>& tensor) {
   require_finite(
       file, object, [&](Index i) { return tensor[i]; }, tensor.shape());
-}
-
-bool starts_with(const std::string& text, const std::string& start) {
-  return text.compare(0, start.size(), start) == 0;
 }
 
 // A name that is one step of a path.
@@ -89,9 +88,9 @@ void check(const std::filesystem::path& file, const GoldenCase& golden) {
   for (const auto& [name, array] : golden.inputs) {
     require_name(file, group + "/inputs", name);
     require_finite(file, group + "/inputs/" + name, array);
-    const auto output =
-        golden.values.find("outputs/" + name.substr(std::min<std::size_t>(5, name.size())));
-    if (starts_with(name, "grad_") && output != golden.values.end()) {
+    if (!name.starts_with("grad_")) continue;
+    const auto output = golden.values.find("outputs/" + name.substr(5));
+    if (output != golden.values.end()) {
       require_same_shape(file, group + "/inputs/" + name, array.shape, output->first,
                          output->second.shape());
     }
@@ -99,7 +98,7 @@ void check(const std::filesystem::path& file, const GoldenCase& golden) {
   for (const auto& [key, value] : golden.values) {
     require_key(file, group, key, {"outputs", "grads"});
     require_finite(file, group + "/" + key, value);
-    if (starts_with(key, "grads/")) {
+    if (key.starts_with("grads/")) {
       const auto input = golden.inputs.find(key.substr(6));
       if (input == golden.inputs.end()) {
         fail(file, group + "/" + key, "the dataset inputs/" + key.substr(6) + " beside it", "none");
@@ -244,6 +243,36 @@ std::vector<std::string> group_names(const Reader& reader) {
   return names;
 }
 
+BatchCase read_batch_case(const Reader& reader, const std::string& name) {
+  BatchCase batch;
+  batch.name = name;
+  if (reader.has_attribute(name, "component")) batch.component = reader.text(name, "component");
+  if (reader.has_attribute(name, "parameters")) batch.parameters = reader.text(name, "parameters");
+  if (reader.has_attribute(name, "seed")) batch.seed = reader.integer(name, "seed");
+  for (const std::string folder : {"inputs", "outputs", "grads"}) {
+    for (const std::string& dataset : datasets(reader, name + "/" + folder)) {
+      const std::string key = folder + "/" + dataset;
+      Array array = reader.array(name + "/" + key);
+      if (folder == "inputs") require_finite(reader.path(), name + "/" + key, array);
+      batch.arrays[key] = std::move(array);
+    }
+  }
+  return batch;
+}
+
+// What `read` makes of the file, unless reading it crashes.
+template <class Read>
+auto read_rehearsed(const std::filesystem::path& path, Read read) {
+  std::error_code absent;
+  const std::uintmax_t bytes = std::filesystem::file_size(path, absent);
+  const int seconds = 2 + (absent ? 0 : static_cast<int>(bytes / bytes_read_a_second));
+  if (!survives([&] { read(Reader(path)); }, seconds)) {
+    throw InputError(path.string() +
+                     ": expected a whole HDF5 file, got one that the HDF5 library " + "crashes on");
+  }
+  return read(Reader(path));
+}
+
 }  // namespace
 
 void write_golden(const std::filesystem::path& path, const std::vector<GoldenCase>& cases) {
@@ -254,14 +283,15 @@ void write_golden(const std::filesystem::path& path, const std::vector<GoldenCas
 }
 
 std::vector<GoldenCase> read_golden(const std::filesystem::path& path) {
-  const Reader reader(path);
-  std::vector<GoldenCase> cases;
-  for (const std::string& name : group_names(reader)) cases.push_back(read_case(reader, name));
-  return cases;
+  return read_rehearsed(path, [](const Reader& reader) {
+    std::vector<GoldenCase> cases;
+    for (const std::string& name : group_names(reader)) cases.push_back(read_case(reader, name));
+    return cases;
+  });
 }
 
 std::vector<std::string> list_golden(const std::filesystem::path& path) {
-  return group_names(Reader(path));
+  return read_rehearsed(path, group_names);
 }
 
 void write_batch(const std::filesystem::path& path, const std::vector<BatchCase>& cases) {
@@ -284,26 +314,13 @@ void write_batch(const std::filesystem::path& path, const std::vector<BatchCase>
 }
 
 std::vector<BatchCase> read_batch(const std::filesystem::path& path) {
-  const Reader reader(path);
-  std::vector<BatchCase> cases;
-  for (const std::string& name : group_names(reader)) {
-    BatchCase& batch = cases.emplace_back();
-    batch.name = name;
-    if (reader.has_attribute(name, "component")) batch.component = reader.text(name, "component");
-    if (reader.has_attribute(name, "parameters")) {
-      batch.parameters = reader.text(name, "parameters");
+  return read_rehearsed(path, [](const Reader& reader) {
+    std::vector<BatchCase> cases;
+    for (const std::string& name : group_names(reader)) {
+      cases.push_back(read_batch_case(reader, name));
     }
-    if (reader.has_attribute(name, "seed")) batch.seed = reader.integer(name, "seed");
-    for (const std::string folder : {"inputs", "outputs", "grads"}) {
-      for (const std::string& dataset : datasets(reader, name + "/" + folder)) {
-        const std::string key = folder + "/" + dataset;
-        const Array array = reader.array(name + "/" + key);
-        if (folder == "inputs") require_finite(path, name + "/" + key, array);
-        batch.arrays[key] = array;
-      }
-    }
-  }
-  return cases;
+    return cases;
+  });
 }
 
 }  // namespace pairedhead

@@ -354,7 +354,9 @@ bool Reader::exists(const std::string& object) const {
   // H5Lexists wants every step of the path to exist.
   for (std::size_t end = object.find('/', 1);; end = object.find('/', end + 1)) {
     const std::string step = object.substr(0, end);
-    if (step != "/" && H5Lexists(state_->file.get(), step.c_str(), H5P_DEFAULT) <= 0) return false;
+    const htri_t found = step == "/" ? 1 : H5Lexists(state_->file.get(), step.c_str(), H5P_DEFAULT);
+    if (found < 0) fail(path(), object, "groups that can be searched", last_message());
+    if (found == 0) return false;
     if (end == std::string::npos) return true;
   }
 }
@@ -389,7 +391,9 @@ std::vector<std::string> Reader::members(const std::string& group) const {
 
 bool Reader::has_attribute(const std::string& object, const std::string& name) const {
   const Handle owner = state_->open_object(object);
-  return H5Aexists(owner.get(), name.c_str()) > 0;
+  const htri_t found = H5Aexists(owner.get(), name.c_str());
+  if (found < 0) fail(path(), object, "attributes that can be searched", last_message());
+  return found > 0;
 }
 
 std::string Reader::text(const std::string& object, const std::string& name) const {

@@ -139,6 +139,170 @@ TEST_F(GoldenFile, EqualContentGivesEqualBytes) {
   EXPECT_EQ(bytes(file("x.h5")), bytes(file("y.h5")));
 }
 
+TEST_F(GoldenFile, ReadsWhatH5pyWrites) {
+  const std::vector<BatchCase> read = read_batch(PAIREDHEAD_SOURCE_DIR "/tests/golden/h5py.h5");
+  ASSERT_EQ(read.size(), 2u);
+  EXPECT_EQ(read[0].name, "case_0");
+  EXPECT_EQ(read[0].component, "rotary_plain");
+  EXPECT_EQ(read[0].seed, 7u);
+  EXPECT_EQ(to_indices(read[0].arrays.at("inputs/cu_seqlens")), (std::vector<Index>{0, 2, 3}));
+  EXPECT_EQ(read[0].arrays.at("inputs/q").dtype, DType::fp32);
+  EXPECT_EQ(read[0].arrays.at("outputs/y").dtype, DType::fp64);
+  EXPECT_EQ(read[0].arrays.at("outputs/half").dtype, DType::fp32);
+  EXPECT_EQ(read[0].arrays.at("outputs/half").at(3), 0.333251953125);
+}
+
+TEST_F(GoldenFile, WritingIsAllOrNothing) {
+  write_golden(file("x.h5"), {example("a", 1)});
+  const std::string before = bytes(file("x.h5"));
+  GoldenCase second = example("a", 2);  // the same name: HDF5 refuses it half-way
+  EXPECT_THROW(write_golden(file("x.h5"), {example("a", 1), second}), InputError);
+  EXPECT_EQ(bytes(file("x.h5")), before);
+  EXPECT_EQ(std::distance(fs::directory_iterator(file("")), {}), 1);
+  EXPECT_THAT(sentence([&] { write_golden(file("none") / "x.h5", {example("a", 1)}); }),
+              HasSubstr("x.h5: expected a place that can be written"));
+}
+
+// Each damage to a case, and what the sentence about it must say.
+TEST_F(GoldenFile, RefusesWhatBreaksTheSchema) {
+  const auto refused = [&](auto damage) {
+    GoldenCase golden = example("a", 1);
+    damage(golden);
+    return sentence([&] { write_golden(file("x.h5"), {golden}); });
+  };
+  EXPECT_THAT(refused([](GoldenCase& g) { g.origin = "hearsay"; }),
+              HasSubstr("a attribute origin: expected reference, oracle or record"));
+  EXPECT_THAT(refused([](GoldenCase& g) { g.inputs["q"].set(9, NAN); }),
+              HasSubstr("a/inputs/q: expected finite values, got nan at [0, 1, 1]"));
+  EXPECT_THAT(refused([](GoldenCase& g) { g.values["outputs/y"][0] = -INFINITY; }),
+              HasSubstr("a/outputs/y: expected finite values, got -inf at [0, 0, 0]"));
+  EXPECT_THAT(refused([](GoldenCase& g) { g.scale["outputs/y"] = Tensor<double>({5}); }),
+              HasSubstr("a/scale/outputs/y: expected the shape of outputs/y, [5, 2, 8], got [5]"));
+  EXPECT_THAT(refused([](GoldenCase& g) {
+                g.values["grads/q"] = Tensor<double>({5, 2, 4});
+              }),
+              HasSubstr("a/grads/q: expected the shape of inputs/q, [5, 2, 8], got [5, 2, 4]"));
+  EXPECT_THAT(refused([](GoldenCase& g) { g.inputs["grad_y"] = Array(DType::bf16, {1}); }),
+              HasSubstr("a/inputs/grad_y: expected the shape of outputs/y"));
+  EXPECT_THAT(refused([](GoldenCase& g) { g.inputs.erase("q"); }),
+              HasSubstr("a/grads/q: expected the dataset inputs/q beside it, got none"));
+  EXPECT_THAT(refused([](GoldenCase& g) { g.values.erase("grads/q"); }),
+              HasSubstr("a/scale/grads/q: expected the dataset grads/q beside it, got none"));
+  EXPECT_THAT(refused([](GoldenCase& g) { g.values["y"] = Tensor<double>({1}); }),
+              HasSubstr("expected keys such as outputs/y, got y"));
+  EXPECT_THAT(refused([](GoldenCase& g) { g.name = "a/b"; }), HasSubstr("a name without /"));
+  EXPECT_THAT(refused([](GoldenCase& g) { g.parameters = "D=8 H"; }),
+              HasSubstr("a attribute parameters: expected NAME=VALUE, got H"));
+  EXPECT_THAT(refused([](GoldenCase& g) { g.parameters = "seed=8"; }), HasSubstr("got seed"));
+  EXPECT_FALSE(fs::exists(file("x.h5")));
+}
+
+// What a writer other than ours may leave out or get wrong.
+TEST_F(GoldenFile, RefusesIncompleteFiles) {
+  const auto refused = [&](auto write) {
+    {
+      hdf5::Writer writer(file("x.h5"));
+      writer.group("a");
+      for (const char* name : {"component", "origin", "spec_version", "created_by"}) {
+        writer.attribute("a", name, std::string("oracle"));
+      }
+      writer.group("a/inputs");
+      writer.group("a/outputs");
+      write(writer);
+      writer.commit();
+    }
+    return sentence([&] { read_golden(file("x.h5")); });
+  };
+  const auto complete = [](hdf5::Writer& writer) {
+    writer.attribute("a", "seed", std::uint64_t{1});
+    writer.attribute("a", "parameters", std::string("T=1"));
+  };
+  EXPECT_THAT(refused([](hdf5::Writer&) {}), HasSubstr("a: expected an attribute parameters"));
+  EXPECT_THAT(refused([&](hdf5::Writer& w) { complete(w); }),
+              HasSubstr("a: expected datasets under outputs or grads, got none"));
+  EXPECT_THAT(refused([&](hdf5::Writer& w) {
+                w.attribute("a", "seed", std::string("one"));
+                w.attribute("a", "parameters", std::string("T=1"));
+              }),
+              HasSubstr("a attribute seed: expected an integer, got text"));
+  EXPECT_THAT(refused([&](hdf5::Writer& w) {
+                w.attribute("a", "seed", std::vector<std::int64_t>{-3});
+                w.attribute("a", "parameters", std::string("T=1"));
+              }),
+              HasSubstr("a attribute seed: expected an integer >= 0, got -3"));
+  EXPECT_THAT(refused([&](hdf5::Writer& w) {
+                w.attribute("a", "seed", std::vector<std::int64_t>{1, 2});
+                w.attribute("a", "parameters", std::string("T=1"));
+              }),
+              HasSubstr("a attribute seed: expected one value, got several or none"));
+  EXPECT_THAT(refused([&](hdf5::Writer& w) {
+                complete(w);
+                w.dataset("a/inputs/q", Tensor<double>({2}, 0.1), DType::bf16);
+              }),
+              HasSubstr("a/inputs/q: expected values of bf16, got 0.100000 at [0]"));
+  EXPECT_THAT(refused([&](hdf5::Writer& w) {
+                complete(w);
+                w.dataset("a/inputs/q", Tensor<double>({2}, 1), DType::int32);
+              }),
+              HasSubstr("a/inputs/q: expected integers for dtype int32, got float64"));
+  EXPECT_THAT(refused([&](hdf5::Writer& w) {
+                complete(w);
+                w.group("a/inputs/q");
+              }),
+              HasSubstr("a/inputs/q: expected"));
+}
+
+TEST_F(GoldenFile, RefusesAnUnknownDtype) {
+  std::string content = bytes(PAIREDHEAD_SOURCE_DIR "/tests/golden/h5py.h5");
+  const std::size_t word = content.find("fp32");  // no checksums in this file
+  ASSERT_NE(word, std::string::npos);
+  write_bytes(file("x.h5"), content.replace(word, 4, "fp23"));
+  EXPECT_THAT(sentence([&] { read_batch(file("x.h5")); }),
+              HasSubstr("case_0/inputs/q attribute dtype: expected one of bf16, fp32, fp64, int32, "
+                        "uint16, got fp23"));
+}
+
+TEST_F(GoldenFile, RefusesInputsThatAreNotFinite) {
+  BatchCase batch{"a", "softcap", "T=2", 3, {}};
+  batch.arrays["inputs/x"] = Array(DType::fp32, {2, 2});
+  batch.arrays["inputs/x"].set(2, NAN);
+  write_batch(file("x.h5"), {batch});
+  EXPECT_THAT(sentence([&] { read_batch(file("x.h5")); }),
+              HasSubstr("a/inputs/x: expected finite values, got nan at [1, 0]"));
+}
+
+TEST_F(GoldenFile, RefusesWhatIsNoHdf5File) {
+  EXPECT_THAT(sentence([&] { read_golden(file("none.h5")); }),
+              HasSubstr("none.h5: expected a file, got No such file or directory"));
+  EXPECT_THAT(sentence([&] { read_golden(file("")); }), HasSubstr("got Is a directory"));
+  for (const std::string& content :
+       {std::string(), std::string("no HDF5"), std::string(4096, '\0')}) {
+    write_bytes(file("x.h5"), content);
+    EXPECT_THAT(sentence([&] { read_golden(file("x.h5")); }),
+                HasSubstr("x.h5: expected a whole HDF5 file, got "));
+  }
+  write_golden(file("x.h5"), {example("a", 1)});
+  const std::string whole = bytes(file("x.h5"));
+  write_bytes(file("x.h5"), whole.substr(0, whole.size() / 2));
+  EXPECT_THAT(sentence([&] { read_golden(file("x.h5")); }),
+              HasSubstr("x.h5: expected a whole HDF5 file, got truncated file"));
+}
+
+TEST_F(GoldenFile, NamesTheDatasetWhoseChecksumFails) {
+  GoldenCase golden = example("a", 1);
+  Random random(1);
+  // Incompressible, and in the only chunk larger than anything else in the file.
+  golden.values["outputs/y"] = random_tensor({64, 64}, random);
+  golden.scale.clear();
+  golden.inputs.erase("grad_y");
+  write_golden(file("x.h5"), {golden});
+  std::string content = bytes(file("x.h5"));
+  content[content.size() / 2] = static_cast<char>(content[content.size() / 2] ^ 1);
+  write_bytes(file("x.h5"), content);
+  EXPECT_THAT(sentence([&] { read_golden(file("x.h5")); }),
+              HasSubstr("a/outputs/y: expected data that agree with their checksums"));
+}
+
 TEST_F(GoldenFile, BatchKeepsNonFiniteOutputs) {
   BatchCase batch{"a", "softcap", "T=2", 3, {}};
   batch.arrays["inputs/x"] = Array(DType::bf16, {2});
