@@ -8,6 +8,7 @@
 #include "tools/bench/measurement.h"
 #include "tools/report/progress.h"
 #include "tools/report/write_file.h"
+#include "tools/targets/target.h"
 #ifdef PAIREDHEAD_HAS_CUDA
 #include "tools/bench/gpu_measure.h"
 #endif
