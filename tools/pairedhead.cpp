@@ -4,7 +4,10 @@
 #include <exception>
 
 #include "reference/error.h"
+#include "tools/compare/compare_command.h"
+#include "tools/eval/eval_command.h"
 #include "tools/fuzz/fuzz_command.h"
+#include "tools/info/info_command.h"
 #include "tools/verify/verify_command.h"
 #if __has_include("tools/golden/golden_command.h")
 #include "tools/golden/golden_command.h"
@@ -28,6 +31,9 @@ int run(int argc, char** argv) {
   int exit_code = 0;
   pairedhead::add_verify_command(app, exit_code);
   pairedhead::add_fuzz_command(app, exit_code);
+  pairedhead::add_compare_command(app, exit_code);
+  pairedhead::add_eval_command(app, exit_code);
+  pairedhead::add_info_command(app, exit_code);
 #ifdef HAS_GOLDEN
   pairedhead::add_golden_command(app, exit_code);
 #endif

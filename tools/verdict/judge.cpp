@@ -105,20 +105,6 @@ void distrust(const OutputRow& row, bool may_be_trivial, const Array& got,
   }
 }
 
-int severity(Status status) {
-  switch (status) {
-    case Status::failed:
-      return 3;
-    case Status::untrusted:
-      return 2;
-    case Status::passed:
-      return 1;
-    case Status::skipped:
-      return 0;
-  }
-  return 3;
-}
-
 }  // namespace
 
 TensorVerdict judge_ratio(const OutputRow& row, const Array& got, const Tensor<double>& exact,
@@ -235,12 +221,7 @@ Verdict judge(const Component& component, const Parameters& parameters, const Tr
                                 (component.trivial && component.trivial(parameters, row));
     distrust(row, may_be_trivial, got, exact, inputs, poison_of_row, tensor);
 
-    verdict.worst = worst_of(verdict.worst, tensor.ratios);
-    if (severity(tensor.status) > severity(verdict.status)) {
-      verdict.status = tensor.status;
-      verdict.reason = tensor.key + ": " + tensor.reason;
-    }
-    verdict.tensors.push_back(std::move(tensor));
+    add_tensor(verdict, std::move(tensor));
   }
   return verdict;
 }

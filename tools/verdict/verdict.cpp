@@ -8,6 +8,23 @@
 #include <limits>
 
 namespace pairedhead {
+namespace {
+
+int severity(Status status) {
+  switch (status) {
+    case Status::failed:
+      return 3;
+    case Status::untrusted:
+      return 2;
+    case Status::passed:
+      return 1;
+    case Status::skipped:
+      return 0;
+  }
+  return 3;
+}
+
+}  // namespace
 
 std::string_view name_of(Status status) {
   switch (status) {
@@ -45,6 +62,15 @@ const TensorVerdict* Verdict::first_divergent() const {
     if (tensor.status != Status::passed) return &tensor;
   }
   return nullptr;
+}
+
+void add_tensor(Verdict& verdict, TensorVerdict tensor) {
+  verdict.worst = worst_of(verdict.worst, tensor.ratios);
+  if (severity(tensor.status) > severity(verdict.status)) {
+    verdict.status = tensor.status;
+    verdict.reason = tensor.reason.empty() ? "" : tensor.key + ": " + tensor.reason;
+  }
+  verdict.tensors.push_back(std::move(tensor));
 }
 
 std::string describe(const TensorVerdict& tensor, const Element& element) {

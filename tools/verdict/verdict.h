@@ -73,6 +73,9 @@ struct Verdict {
   const TensorVerdict* first_divergent() const;
 };
 
+// Adds one output's verdict to the case's: the case is as bad as its worst output.
+void add_tensor(Verdict& verdict, TensorVerdict tensor);
+
 // y against y* and sigma, the ratios of one output. y*: exact; sigma: same shape.
 TensorVerdict judge_ratio(const OutputRow& row, const Array& got, const Tensor<double>& exact,
                           const Tensor<double>& scale);

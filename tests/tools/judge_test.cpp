@@ -1,0 +1,144 @@
+#include <gtest/gtest.h>
+
+#include <cmath>
+#include <limits>
+
+#include "tools/verdict/verdict.h"
+
+namespace pairedhead {
+namespace {
+
+const OutputRow row{"y", false, DType::fp64};
+
+struct Given {
+  Tensor<double> exact, scale;
+  Array got;
+};
+
+// Everything right, sigma 1.
+Given right(const Shape& shape) {
+  Given given{Tensor<double>(shape), Tensor<double>(shape, 1), Array(DType::fp64, shape)};
+  for (Index i = 0; i < given.exact.size(); ++i) {
+    given.exact[i] = static_cast<double>(i);
+    given.got.set(i, static_cast<double>(i));
+  }
+  return given;
+}
+
+TensorVerdict judged(const Given& given) {
+  return judge_ratio(row, given.got, given.exact, given.scale);
+}
+
+TEST(Judge, RatiosAreWhatTheyAreCalled) {
+  Given given = right({2, 3, 4});
+  given.got.set(5, 5 + 3);
+  given.got.set(6, 6 - 1);
+  given.scale[6] = 0.5;
+  const TensorVerdict verdict = judged(given);
+  EXPECT_DOUBLE_EQ(verdict.ratios.max, 3);
+  EXPECT_DOUBLE_EQ(verdict.ratios.row, std::sqrt((9.0 + 4.0) / 4));
+  EXPECT_DOUBLE_EQ(verdict.ratios.rms, std::sqrt((9.0 + 4.0) / 24));
+  EXPECT_EQ(verdict.status, Status::passed);
+  EXPECT_EQ(verdict.worst->indices, (std::vector<Index>{0, 1, 1}));
+}
+
+TEST(Judge, LimitsHoldAtTheLimitAndNotBeyond) {
+  Given given = right({1, 64});
+  given.got.set(9, 9 + 8);
+  EXPECT_EQ(judged(given).status, Status::passed);
+  given.got.set(9, std::nextafter(17.0, 18.0));
+  EXPECT_EQ(judged(given).status, Status::failed);
+}
+
+TEST(Judge, TheNormOfLargeTensorsIsHeldTighter) {
+  EXPECT_EQ(limits_for(1023).rms, 4);
+  EXPECT_EQ(limits_for(1024).rms, 1.5);
+  for (const Index rows : {7, 8}) {
+    Given given = right({rows, 128});
+    for (Index i = 0; i < given.got.size(); ++i) given.got.set(i, given.exact[i] + 2);
+    EXPECT_EQ(judged(given).status, rows == 7 ? Status::passed : Status::failed);
+  }
+}
+
+TEST(Judge, WhereSigmaIsZeroTheValueMustBeEqual) {
+  Given given = right({4});
+  given.scale[2] = 0;
+  EXPECT_EQ(judged(given).status, Status::passed);
+  given.got.set(2, std::nextafter(2.0, 3.0));
+  const TensorVerdict verdict = judged(given);
+  EXPECT_EQ(verdict.status, Status::failed);
+  EXPECT_TRUE(std::isinf(verdict.ratios.max));
+}
+
+TEST(Judge, AScaleThatIsNoNumberFails) {
+  Given given = right({4});
+  given.got.set(1, 1.5);
+  given.scale[1] = std::numeric_limits<double>::quiet_NaN();
+  EXPECT_EQ(judged(given).status, Status::failed);
+}
+
+TEST(Judge, FirstIsTheFirstInMemoryAndWorstTheWorst) {
+  Given given = right({3, 5});
+  given.got.set(4, 4 + 9);
+  given.got.set(11, 11 + 90);
+  const TensorVerdict verdict = judged(given);
+  EXPECT_EQ(verdict.first->indices, (std::vector<Index>{0, 4}));
+  EXPECT_EQ(verdict.worst->indices, (std::vector<Index>{2, 1}));
+  EXPECT_EQ(verdict.wrong_elements, 2);
+  EXPECT_EQ(verdict.first->got, 13);
+  EXPECT_EQ(verdict.first->wanted, 4);
+}
+
+TEST(Judge, AnotherDtypeOrShapeIsBadInput) {
+  Given given = right({4});
+  EXPECT_THROW(judge_ratio({"y", false, DType::bf16}, given.got, given.exact, given.scale),
+               InputError);
+  EXPECT_THROW(judge_ratio(row, given.got, Tensor<double>({5}), Tensor<double>({5})), InputError);
+  EXPECT_THROW(judge_ratio(row, given.got, given.exact, Tensor<double>({5})), InputError);
+}
+
+TEST(Judge, BitsTellMinusZeroFromZero) {
+  Tensor<double> exact({2});
+  Array got(DType::bf16, {2});
+  EXPECT_EQ(judge_bitwise({"y", false, DType::bf16}, got, exact).status, Status::passed);
+  got.set(1, -0.0);
+  const TensorVerdict verdict = judge_bitwise({"y", false, DType::bf16}, got, exact);
+  EXPECT_EQ(verdict.status, Status::failed);
+  EXPECT_EQ(verdict.first->got_bits, "0x8000");
+  EXPECT_EQ(verdict.first->wanted_bits, "0x0000");
+}
+
+TEST(Judge, ACaseIsAsBadAsItsWorstOutput) {
+  Verdict verdict;
+  TensorVerdict fine, distrusted, wrong;
+  fine.key = "outputs/a";
+  distrusted.key = "outputs/b";
+  distrusted.status = Status::untrusted;
+  distrusted.reason = "constant";
+  wrong.key = "outputs/c";
+  wrong.status = Status::failed;
+  wrong.reason = "rho_max";
+  add_tensor(verdict, fine);
+  EXPECT_TRUE(verdict.holds());
+  EXPECT_EQ(verdict.first_divergent(), nullptr);
+  add_tensor(verdict, distrusted);
+  EXPECT_EQ(verdict.status, Status::untrusted);
+  EXPECT_FALSE(verdict.holds());
+  add_tensor(verdict, wrong);
+  EXPECT_EQ(verdict.status, Status::failed);
+  EXPECT_EQ(verdict.reason, "outputs/c: rho_max");
+  EXPECT_EQ(verdict.first_divergent()->key, "outputs/b");
+}
+
+TEST(Judge, DescribesAnElementWithItsRoundingModel) {
+  TensorVerdict tensor;
+  tensor.key = "grads/q";
+  tensor.dtype = DType::bf16;
+  const Element element{{3, 0, 17}, 0.5, 0.25, 0.001, "", ""};
+  EXPECT_EQ(describe(tensor, element),
+            "grad of q[3, 0, 17]: got 0.5, wanted 0.25, sigma 0.001 (bf16, u = 2^-8, 16 draws), "
+            "250 sigma off");
+}
+
+}  // namespace
+}  // namespace pairedhead

@@ -1,0 +1,110 @@
+#include "tools/compare/compare.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+
+namespace pairedhead {
+namespace {
+
+const GoldenCase& golden_named(const std::vector<GoldenCase>& golden, const std::string& name) {
+  const auto found = std::find_if(golden.begin(), golden.end(),
+                                  [&](const GoldenCase& one) { return one.name == name; });
+  if (found == golden.end()) {
+    throw InputError(
+        fmt::format("case {}: the golden file has none of that name, only {}{}", name,
+                    golden.empty() ? "no cases" : golden.front().name,
+                    golden.size() > 1 ? fmt::format(" and {} others", golden.size() - 1) : ""));
+  }
+  return *found;
+}
+
+// The array in the dtype of the component's output. A program that knows only float32 gives that.
+Array in_dtype(const Array& given, DType dtype) {
+  if (given.dtype == dtype) return given;
+  Array converted(dtype, given.shape);
+  for (Index i = 0; i < given.size(); ++i) converted.set(i, given.at(i));
+  return converted;
+}
+
+bool same_values(const Array& a, const Array& b) {
+  for (Index i = 0; i < a.size(); ++i) {
+    if (!(a.at(i) == b.at(i))) return false;
+  }
+  return true;
+}
+
+TensorVerdict judge_output(const Component& component, const OutputRow& row, const Array& given,
+                           const Tensor<double>& exact, const Tensor<double>* scale) {
+  if (given.shape != exact.shape()) {
+    throw InputError(fmt::format("{}: expected shape {}, got {}", row.key(),
+                                 to_string(exact.shape()), to_string(given.shape)));
+  }
+  if (component.judgement == Judgement::ratio) {
+    return judge_ratio(row, in_dtype(given, row.dtype), exact, *scale);
+  }
+  const Array stored = in_dtype(given, row.dtype);
+  TensorVerdict verdict = judge_bitwise(row, stored, exact);
+  if (verdict.status == Status::passed && !same_values(given, stored)) {
+    verdict.status = Status::failed;
+    verdict.reason = fmt::format("holds values that {} cannot store", name_of(row.dtype));
+  }
+  return verdict;
+}
+
+// The golden's scale, or the one that verify would compute where it carries none.
+Values scale_of(const GoldenCase& golden, const Component& component) {
+  const bool complete = std::all_of(golden.values.begin(), golden.values.end(),
+                                    [&](const auto& v) { return golden.scale.contains(v.first); });
+  if (component.judgement == Judgement::bitwise || complete) return golden.scale;
+  return truth_of(component, Parameters::parse(golden.parameters), golden.inputs, golden.seed)
+      .scale;
+}
+
+Comparison compare_case(const GoldenCase& golden, const BatchCase& yours) {
+  const Component& component = component_named(golden.component);
+  Comparison comparison{golden.name, golden.component, {}, {}};
+  comparison.verdict.status = Status::skipped;
+  comparison.verdict.reason = "no output was given";
+  for (const auto& [key, array] : yours.arrays) {
+    if (!key.starts_with("inputs/") && !golden.values.contains(key)) {
+      throw InputError(fmt::format("case {}: the golden file has no {}", golden.name, key));
+    }
+  }
+  const Values scale = scale_of(golden, component);
+  for (const OutputRow& row : component.outputs) {
+    const auto exact = golden.values.find(row.key());
+    if (exact == golden.values.end()) continue;
+    const auto given = yours.arrays.find(row.key());
+    if (given == yours.arrays.end()) {
+      comparison.absent.push_back(row.key());
+      continue;
+    }
+    const auto sigma = scale.find(row.key());
+    add_tensor(comparison.verdict, judge_output(component, row, given->second, exact->second,
+                                                sigma == scale.end() ? nullptr : &sigma->second));
+  }
+  return comparison;
+}
+
+}  // namespace
+
+std::vector<Comparison> compare(const std::vector<GoldenCase>& golden,
+                                const std::vector<BatchCase>& yours) {
+  std::vector<Comparison> comparisons;
+  bool any = false;
+  for (const BatchCase& one : yours) {
+    try {
+      comparisons.push_back(compare_case(golden_named(golden, one.name), one));
+    } catch (const InputError& error) {
+      const std::string sentence = error.what();
+      if (sentence.starts_with("case ")) throw;
+      throw InputError(fmt::format("case {}: {}", one.name, sentence));
+    }
+    any = any || comparisons.back().verdict.status != Status::skipped;
+  }
+  if (!any) throw InputError("expected outputs/ or grads/ of at least one case, got none");
+  return comparisons;
+}
+
+}  // namespace pairedhead
