@@ -13,7 +13,8 @@ here in float64 NumPy:
   gradients of q, k       solved from the stored gradient of the QKV weights, grad_w = alpha * grad_q^T a,
                           where all of it is stored (T <= C and a of full rank)
 
-A case with attribute `tokens_kept` holds the first documents only; nothing later reaches into them.
+Where the record stored no gradient, the incoming gradient is zero and the case has outputs only. A case with
+attribute `tokens_kept` holds the first documents only; nothing later reaches into them.
 """
 
 import argparse
@@ -127,7 +128,8 @@ def rotary(file, kind, stage, T):
     heads = lambda x: x[:T].reshape(T, -1, D)
     x, y = heads(file[f"apply_in/{kind}_x"][...]), heads(group["rotated"][...])
     component = "rotary_paired" if paired else "rotary_plain"
-    inputs = {"x": fp64(x), "cosine": fp64(group["factor1"][:T]), "sine": fp64(group["factor2"][:T])}
+    inputs = {"x": fp64(x), "cosine": fp64(group["factor1"][:T]), "sine": fp64(group["factor2"][:T]),
+              "grad_y": fp64(np.zeros_like(x))}
     return Case(component, stage, dict(T=T, H=x.shape[1], D=D), inputs, outputs={"y": fp64(y)},
                 name=f"record_stage{stage}")
 
