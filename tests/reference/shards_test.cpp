@@ -125,7 +125,7 @@ TEST_F(Shards, FilesInLexicographicOrder) {
 // below the vocabulary cannot be noticed: the format has no checksum.
 TEST_F(Shards, FuzzedFilesAreReadOrRefused) {
   int refused = 0;
-  for (std::uint64_t seed = 0; seed < 2000; ++seed) {
+  for (std::uint64_t seed = 0; seed < 600; ++seed) {
     SCOPED_TRACE("seed " + std::to_string(seed));
     Random random(seed);
     Tokens tokens(static_cast<std::size_t>(random.integer(0, 200)));
@@ -161,8 +161,8 @@ TEST_F(Shards, FuzzedFilesAreReadOrRefused) {
       ++refused;
     }
   }
-  EXPECT_GT(refused, 500);
-  EXPECT_LT(refused, 2000);
+  EXPECT_GT(refused, 150);
+  EXPECT_LT(refused, 600);
 }
 
 }  // namespace
