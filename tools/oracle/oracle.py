@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Writes golden/oracle/<component>.h5: cases judged by a third formulation of SPEC (mathematics.py).
+"""Writes golden/oracle/<component>.h5: cases judged by a third formulation of SPEC (mathematics.py, data.py).
 
     python3 tools/oracle/oracle.py [--out golden/oracle]
 
@@ -13,6 +13,7 @@ import pathlib
 import numpy as np
 import torch
 
+import data
 import mathematics as m
 from golden_schema import Case, write_golden
 
@@ -20,7 +21,7 @@ HERE = pathlib.Path(__file__).resolve().parent
 
 
 def provenance():
-    sources = b"".join((HERE / name).read_bytes() for name in ("mathematics.py", "oracle.py"))
+    sources = b"".join((HERE / name).read_bytes() for name in ("data.py", "mathematics.py", "oracle.py"))
     return {
         "created_by": "tools/oracle/oracle.py",
         "script_sha256": hashlib.sha256(sources).hexdigest(),
@@ -147,6 +148,39 @@ def yarn_update_case(component, seed, D, changes, old_blocks, new_blocks, window
     return case
 
 
+def window_schedule_case(component, seed, scheduled, extension):
+    steps = np.arange(scheduled + extension + 1, dtype=np.int32)
+    windows = np.array([data.window_schedule(int(step), scheduled, extension) for step in steps])
+    return Case(component, seed, dict(scheduled=scheduled, extension=extension),
+                {"step": (steps, "int32")},
+                outputs={"short_window": (windows[:, 0], "int32"), "long_window": (windows[:, 1], "int32")})
+
+
+def random_tokens(seed, count, mean_document):
+    """Documents that start with BOS = 50256 at random, the first at 0."""
+    random = np.random.default_rng(seed)
+    tokens = random.integers(0, 50256, count)
+    tokens[random.integers(0, mean_document, count) == 0] = 50256
+    tokens[0] = 50256
+    return tokens.astype(np.uint16)
+
+
+def shard_reader_case(component, seed, count):
+    words = data.shard(random_tokens(seed, count, 50))
+    return Case(component, seed, dict(tokens=count), {"file": (words, "uint16")},
+                outputs={"tokens": (data.read_shard(words), "uint16")})
+
+
+def document_packer_case(component, seed, T, sequences, mean_document, max_document):
+    tokens = random_tokens(seed, 40 * T * sequences, mean_document)
+    packed = list(data.pack(tokens, 50256, T, max_document, sequences))
+    joined = {name: np.concatenate(parts)
+              for name, parts in zip(("inputs", "targets", "cu_seqlens"), zip(*packed))}
+    parameters = dict(T=T, sequences=sequences, mean_document=mean_document, max_document=max_document)
+    return Case(component, seed, parameters, {"tokens": (tokens, "uint16")},
+                outputs={name: (array, "int32") for name, array in joined.items()})
+
+
 def attention_cases(component):
     shapes = [
         dict(T=1, H=6, D=16, documents=[1], window=1, softmax_scale=0.1),
@@ -183,6 +217,12 @@ def component_cases():
                                          bits >> 2) for bits in range(8)]
     for component in ("attention_plain", "attention_paired"):
         yield component, attention_cases(component)
+    yield "window_schedule", [window_schedule_case("window_schedule", 280 + i, *lengths)
+                              for i, lengths in enumerate([(1735, 40), (300, 8), (4, 1)])]
+    yield "shard_reader", [shard_reader_case("shard_reader", 290 + i, count)
+                           for i, count in enumerate([1, 500])]
+    yield "document_packer", [document_packer_case("document_packer", 300 + i, *setting)
+                              for i, setting in enumerate([(1, 3, 5, 2), (16, 4, 9, 7), (64, 2, 70, 2048)])]
 
 
 def main():

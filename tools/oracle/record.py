@@ -180,6 +180,19 @@ def yarn_update(file, kind, stage):
                 name=f"record_{kind}_stage{stage}")
 
 
+def window_schedule(file):
+    """Every step of the run. The last is the final validation, for which the record widens the long
+    window apart from its schedule."""
+    short, long = file["ws_short"][...], file["ws_long"][...]
+    short[-1], long[-1] = file.attrs["final_validation_ws_short_long"]
+    unit = int(file.attrs["block_size"])
+    scheduled = int(file.attrs["num_scheduled"])
+    parameters = dict(scheduled=scheduled, extension=len(long) - 1 - scheduled)
+    return Case("window_schedule", 0, parameters, {"step": (np.arange(len(long)), "int32")},
+                outputs={"short_window": (unit * short, "int32"), "long_window": (unit * long, "int32")},
+                name="record_run")
+
+
 def component_cases(directory):
     with h5py.File(directory / "attention_paired.h5") as file:
         layers = {name: Layer(file, name) for name in file}
@@ -197,6 +210,8 @@ def component_cases(directory):
             + [rotary_table_far(file, stage, *rows) for stage in (0, 3) for rows in far])
         yield "yarn_update", [yarn_update(file, kind, stage)
                               for kind in ("yarn", "paired") for stage in range(3)]
+    with h5py.File(directory / "schedule.h5") as file:
+        yield "window_schedule", [window_schedule(file)]
 
 
 def provenance(directory):
