@@ -37,7 +37,6 @@ CosineSine stored_factors(Index position, float frequency) {
   const float theta = static_cast<float>(position) * frequency;
   const auto cosine = static_cast<float>(std::cos(static_cast<double>(theta)));
   const auto sine = static_cast<float>(std::sin(static_cast<double>(theta)));
-  if (mutated(Mutant::fp32_tables)) return {static_cast<double>(cosine), static_cast<double>(sine)};
   return {round_to(DType::bf16, static_cast<double>(cosine)),
           round_to(DType::bf16, static_cast<double>(sine))};
 }
@@ -65,7 +64,13 @@ RotaryTable make_table(const std::vector<float>& frequency, Index tokens, bool p
       for (Index d = 0; d < head_dim; ++d) {
         Index source = d;
         if (mutated(Mutant::stationary_channels_rotated)) source = d % (head_dim / 2);
-        const CosineSine f = factors(position, frequency[static_cast<std::size_t>(source)]);
+        float channel_frequency = frequency[static_cast<std::size_t>(source)];
+        if (mutated(Mutant::frequency_exponent_of_count)) {
+          // 1024^(-m/q) from the 1024^(-m/(q-1)) that came in, q = D/4.
+          const auto quarter = static_cast<float>(head_dim / 4);
+          channel_frequency = std::pow(channel_frequency, (quarter - 1) / quarter);
+        }
+        const CosineSine f = factors(position, channel_frequency);
         const bool negative = (d % 2 == 1) != mutated(Mutant::rotary_sign);
         table.cosine(t, block * head_dim + d) = f.cosine;
         table.sine(t, block * head_dim + d) = negative ? -f.sine : f.sine;
@@ -112,8 +117,7 @@ RotaryState rotary_start(Index head_dim) {
   state.frequency.assign(static_cast<std::size_t>(head_dim), 0.0f);
   const Index quarter = head_dim / 4;
   for (Index m = 0; m < quarter; ++m) {
-    const Index last = mutated(Mutant::frequency_exponent_of_count) ? quarter : quarter - 1;
-    const double exponent = -static_cast<double>(m) / static_cast<double>(last);
+    const double exponent = -static_cast<double>(m) / static_cast<double>(quarter - 1);
     const auto phi = static_cast<float>(std::pow(1024.0, exponent));
     state.frequency[static_cast<std::size_t>(2 * m)] = phi;
     state.frequency[static_cast<std::size_t>(2 * m + 1)] = phi;
@@ -159,9 +163,11 @@ RotaryTable rotary_table_unrounded(const std::vector<float>& frequency, Index to
   return make_table(frequency, tokens, paired, true_factors);
 }
 
+namespace {
+
 template <class Scalar>
-Tensor<Scalar> rotary_apply(const Tensor<Scalar>& x, const Tensor<Scalar>& cosine,
-                            const Tensor<Scalar>& sine, bool paired) {
+Tensor<Scalar> rotate(const Tensor<Scalar>& x, const Tensor<Scalar>& cosine,
+                      const Tensor<Scalar>& sine, bool paired) {
   require_table(x, cosine, sine, paired);
   const Index tokens = x.dim(0), heads = x.dim(1), head_dim = x.dim(2);
   Tensor<Scalar> y(x.shape());
@@ -175,6 +181,20 @@ Tensor<Scalar> rotary_apply(const Tensor<Scalar>& x, const Tensor<Scalar>& cosin
     }
   }
   return y;
+}
+
+}  // namespace
+
+template <class Scalar>
+Tensor<Scalar> rotary_apply(const Tensor<Scalar>& x, const Tensor<Scalar>& cosine,
+                            const Tensor<Scalar>& sine, bool paired) {
+  if (mutated(Mutant::fp32_tables)) {
+    // As if the table had never been rounded to bf16.
+    const RotaryTable table =
+        rotary_table_unrounded(rotary_start(x.dim(2)).frequency, x.dim(0), paired);
+    return rotate(x, cast<Scalar>(table.cosine), cast<Scalar>(table.sine), paired);
+  }
+  return rotate(x, cosine, sine, paired);
 }
 
 template <class Scalar>
