@@ -10,13 +10,15 @@ namespace pairedhead::gpu {
 struct QkPrepareProblem {
   int tokens, heads, head_dim;  // T >= 1; D: 16 ... 128, a multiple of 8
   bool normalise;
-  bool paired;      // table layout: [T, 2D] and head parity, instead of [T, D]
-  bool shift_keys;  // channels [D/4, D/2) and [3D/4, D) of key from the previous token
+  bool paired;           // table layout: [T, 2D] and head parity, instead of [T, D]
+  bool shift_keys;       // channels [D/4, D/2) and [3D/4, D) of key from the previous token
   long stride_token_in;  // elements between tokens of query_in and key_in (2304 inside u, or H * D)
 };
 
 // query_in, key_in: bf16 [T, H, D] with stride_token_in; query, key: bf16 [T, H, D] contiguous.
-// cosine, sine: bf16 tables (SPEC §3.4), sine with its sign. Throws CudaError.
+// cosine, sine: bf16 tables (SPEC §3.4), sine with its sign. Every pointer 16-byte aligned, the
+// stride a multiple of 8. Launches on `stream` without synchronising. Throws CudaError,
+// std::invalid_argument on a problem outside these bounds.
 void qk_prepare_forward(const QkPrepareProblem& problem, const __nv_bfloat16* query_in,
                         const __nv_bfloat16* key_in, const __nv_bfloat16* cosine,
                         const __nv_bfloat16* sine, __nv_bfloat16* query, __nv_bfloat16* key,
