@@ -13,7 +13,7 @@
 namespace pairedhead {
 
 inline constexpr std::uint64_t default_seed = 1;
-inline constexpr Index default_cases = 60;
+inline constexpr Index default_cases = 400;
 
 struct VerifyOptions {
   std::uint64_t seed = default_seed;

@@ -4,10 +4,15 @@
 #include <unistd.h>
 
 #include <chrono>
+#include <functional>
 #include <memory>
+#include <optional>
 
+#include "tools/record/recorder.h"
 #include "tools/report/progress.h"
 #include "tools/report/report.h"
+#include "tools/report/write_file.h"
+#include "tools/verify/calibration.h"
 #include "tools/verify/selection.h"
 
 namespace pairedhead {
@@ -20,6 +25,10 @@ struct Arguments {
   std::string shard;
   std::vector<std::string> reports;
   VerifyOptions options;
+  bool full_size = false;
+  bool record = false;
+  std::string record_path, replay, calibration;
+  std::string source_dir = ".";
 };
 
 Index planned_cases(const std::vector<const Component*>& components, Target& target,
@@ -32,13 +41,17 @@ Index planned_cases(const std::vector<const Component*>& components, Target& tar
   return total;
 }
 
+using OnResult = std::function<void(const std::string& component, const CaseResult& result)>;
+
 std::vector<ComponentResult> run_all(const std::vector<const Component*>& components,
-                                     Target& target, const VerifyOptions& options) {
+                                     Target& target, const VerifyOptions& options,
+                                     const OnResult& on_result) {
   Progress progress(planned_cases(components, target, options));
   std::vector<ComponentResult> results;
   for (const Component* component : components) {
-    results.push_back(run_component(*component, target, options, [&](const CaseResult&) {
+    results.push_back(run_component(*component, target, options, [&](const CaseResult& result) {
       progress.step(component->name);
+      on_result(component->name, result);
       return true;
     }));
   }
@@ -64,12 +77,23 @@ int verify(Arguments arguments) {
   const auto components = select_components(arguments.components);
   const auto target = make_target(arguments.target);
 
+  if (!arguments.replay.empty()) return replay_record(arguments.replay, *target) ? 0 : 1;
+  std::optional<Recorder> recorder;
+  if (arguments.record || arguments.full_size) {
+    recorder.emplace(arguments.source_dir, arguments.options.seed);
+  }
+  Calibration calibration;
+  const auto note = [&](const std::string& component, const CaseResult& result) {
+    if (recorder) recorder->add(component, result);
+    if (!arguments.calibration.empty()) calibration.add(component, result);
+  };
+
   const auto start = std::chrono::steady_clock::now();
   Report report;
   report.target = arguments.target;
   report.seed = arguments.options.seed;
   if (arguments.one_case.empty()) {
-    report.components = run_all(components, *target, arguments.options);
+    report.components = run_all(components, *target, arguments.options, note);
   } else {
     report.components = {run_one(arguments, *target)};
   }
@@ -80,7 +104,16 @@ int verify(Arguments arguments) {
   if (report.cases() == 0) {
     throw InputError("verify: no case was run, so nothing was verified");
   }
-  return report.failed() == 0 ? 0 : 1;
+  if (!arguments.calibration.empty()) {
+    write_file(arguments.calibration, calibration.json().dump(1) + "\n");
+    fmt::print("{}", calibration.markdown());
+  }
+  bool holds = report.failed() == 0;
+  if (arguments.full_size) holds = recorder->check_shapes(*target) && holds;
+  if (arguments.record && holds) {
+    fmt::print("record written to {}\n", recorder->write(arguments.record_path).string());
+  }
+  return holds ? 0 : 1;
 }
 
 }  // namespace
@@ -113,7 +146,24 @@ void add_verify_command(CLI::App& app, int& exit_code) {
   command->add_option("--threads", options.threads, "Cases judged at once (0: all cores)")
       ->capture_default_str()
       ->check(CLI::NonNegativeNumber);
-  command->callback([arguments, &exit_code] { exit_code = verify(*arguments); });
+  command->add_flag("--full-size", arguments->full_size,
+                    "Also the record's own shapes: exhaustive mask census and sampled rows");
+  command
+      ->add_option("--record", arguments->record_path,
+                   "Write the verification record if all holds; without FILE to "
+                   "golden/verified/<device>.json")
+      ->expected(0, 1)
+      ->excludes(command->get_option("--case"));
+  command->add_option("--replay", arguments->replay,
+                      "Run a verification record's cases again and compare their output bits");
+  command->add_option("--calibration", arguments->calibration,
+                      "FILE.json: how the ratios of all cases are distributed");
+  command->add_option("--source-dir", arguments->source_dir, "The project, for the fingerprint")
+      ->capture_default_str();
+  command->callback([arguments, command, &exit_code] {
+    arguments->record = command->count("--record") > 0;
+    exit_code = verify(*arguments);
+  });
 }
 
 }  // namespace pairedhead
