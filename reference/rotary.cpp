@@ -109,6 +109,24 @@ void require_table(const Tensor<Scalar>& x, const Tensor<Scalar>& cosine,
   require_shape("sine", sine, expected);
 }
 
+template <class Scalar>
+Tensor<Scalar> rotate(const Tensor<Scalar>& x, const Tensor<Scalar>& cosine,
+                      const Tensor<Scalar>& sine, bool paired) {
+  require_table(x, cosine, sine, paired);
+  const Index tokens = x.dim(0), heads = x.dim(1), head_dim = x.dim(2);
+  Tensor<Scalar> y(x.shape());
+  for (Index t = 0; t < tokens; ++t) {
+    for (Index h = 0; h < heads; ++h) {
+      const Index column = first_column(h, heads, head_dim, paired);
+      for (Index d = 0; d < head_dim; ++d) {
+        y(t, h, d) = cosine(t, column + d) * x(t, h, d) +
+                     sine(t, column + d) * x(t, h, rotation_partner(d, head_dim));
+      }
+    }
+  }
+  return y;
+}
+
 }  // namespace
 
 RotaryState rotary_start(Index head_dim) {
@@ -162,28 +180,6 @@ RotaryTable rotary_table(const std::vector<float>& frequency, Index tokens, bool
 RotaryTable rotary_table_unrounded(const std::vector<float>& frequency, Index tokens, bool paired) {
   return make_table(frequency, tokens, paired, true_factors);
 }
-
-namespace {
-
-template <class Scalar>
-Tensor<Scalar> rotate(const Tensor<Scalar>& x, const Tensor<Scalar>& cosine,
-                      const Tensor<Scalar>& sine, bool paired) {
-  require_table(x, cosine, sine, paired);
-  const Index tokens = x.dim(0), heads = x.dim(1), head_dim = x.dim(2);
-  Tensor<Scalar> y(x.shape());
-  for (Index t = 0; t < tokens; ++t) {
-    for (Index h = 0; h < heads; ++h) {
-      const Index column = first_column(h, heads, head_dim, paired);
-      for (Index d = 0; d < head_dim; ++d) {
-        y(t, h, d) = cosine(t, column + d) * x(t, h, d) +
-                     sine(t, column + d) * x(t, h, rotation_partner(d, head_dim));
-      }
-    }
-  }
-  return y;
-}
-
-}  // namespace
 
 template <class Scalar>
 Tensor<Scalar> rotary_apply(const Tensor<Scalar>& x, const Tensor<Scalar>& cosine,

@@ -13,8 +13,7 @@ using namespace pairedhead::testing;
 
 const CaseLimits paired_only{.pairings = {Pairing::strided, Pairing::adjacent}};
 
-RC_GTEST_PROP(AttentionLaws, MeaningAgreesWithTheFlatFormulation, ()) {
-  const AttentionCase c = *attention_cases();
+void assert_meaning_agrees_with_flat(const AttentionCase& c) {
   const AttentionInputs x = draw_inputs(c);
   const auto meaning = forward(x, c.settings);
   const auto flat = attention_forward_flat(x.q, x.k, x.v, c.settings);
@@ -27,6 +26,15 @@ RC_GTEST_PROP(AttentionLaws, MeaningAgreesWithTheFlatFormulation, ()) {
     RC_ASSERT(std::abs(meaning.logsumexp[i] - flat.logsumexp[i]) <=
               1e-12 * terms.logsumexp[i].magnitude);
   }
+}
+
+RC_GTEST_PROP(AttentionLaws, MeaningAgreesWithTheFlatFormulation, ()) {
+  assert_meaning_agrees_with_flat(*attention_cases());
+}
+
+// Documents longer than a tile of any kernel, so that windows end inside and beyond it.
+RC_GTEST_PROP(AttentionLaws, MeaningAgreesWithTheFlatFormulationOverLongDocuments, ()) {
+  assert_meaning_agrees_with_flat(*attention_cases({.longest_document = 80, .head_dims = {16}}));
 }
 
 // y is linear in the values, and dv is the transposed map.
