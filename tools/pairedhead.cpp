@@ -4,23 +4,14 @@
 #include <exception>
 
 #include "reference/error.h"
+#include "tools/bench/bench_command.h"
 #include "tools/compare/compare_command.h"
 #include "tools/eval/eval_command.h"
 #include "tools/fuzz/fuzz_command.h"
-#include "tools/info/info_command.h"
-#include "tools/verify/verify_command.h"
-#if __has_include("tools/golden/golden_command.h")
 #include "tools/golden/golden_command.h"
-#define HAS_GOLDEN
-#endif
-#if __has_include("tools/mutants/mutants_command.h")
+#include "tools/info/info_command.h"
 #include "tools/mutants/mutants_command.h"
-#define HAS_MUTANTS
-#endif
-#if __has_include("tools/bench/bench_command.h")
-#include "tools/bench/bench_command.h"
-#define HAS_BENCH
-#endif
+#include "tools/verify/verify_command.h"
 
 namespace {
 
@@ -34,15 +25,9 @@ int run(int argc, char** argv) {
   pairedhead::add_compare_command(app, exit_code);
   pairedhead::add_eval_command(app, exit_code);
   pairedhead::add_info_command(app, exit_code);
-#ifdef HAS_GOLDEN
   pairedhead::add_golden_command(app, exit_code);
-#endif
-#ifdef HAS_MUTANTS
   pairedhead::add_mutants_command(app, exit_code);
-#endif
-#ifdef HAS_BENCH
   pairedhead::add_bench_command(app, exit_code);
-#endif
   try {
     app.parse(argc, argv);
   } catch (const CLI::CallForHelp& help) {

@@ -24,6 +24,14 @@ Array in_dtype(const std::string& name, const Array& given, const Array& form) {
   return converted;
 }
 
+// A file carries its inputs, so how they were drawn need not be said.
+Parameters parameters_of(const Component& component, const std::string& text) {
+  Parameters parameters = Parameters::parse(text);
+  const bool drawn = !component.edges.empty() && component.edges.front().has("fill");
+  if (drawn && !parameters.has("fill")) parameters.set("fill", std::string("normal"));
+  return parameters;
+}
+
 bool is_integer(DType dtype) { return dtype == DType::int32 || dtype == DType::uint16; }
 
 Arrays inputs_of(const Component& component, const Parameters& parameters, const BatchCase& given) {
@@ -88,7 +96,7 @@ BatchCase evaluate(const Component& component, const BatchCase& given, Target* t
       throw InputError(
           fmt::format("expected component {}, got {}", component.name, given.component));
     }
-    const Parameters parameters = Parameters::parse(given.parameters);
+    const Parameters parameters = parameters_of(component, given.parameters);
     component.check(parameters);
     const Arrays inputs = inputs_of(component, parameters, given);
     return {given.name, component.name, parameters.text(), given.seed,
