@@ -3,11 +3,13 @@
 #include <bit>
 #include <cmath>
 
+#include "reference/dtype.h"
 #include "reference/random.h"
 
 namespace pairedhead {
 
-double Rounding::stochastic_bf16(double x) {
+double Rounding::rounded_bf16(double x) {
+  if (mode_ == Mode::nearest) return round_to(DType::bf16, x);
   constexpr double smallest_normal = 0x1p-126;
   if (x == 0 || !std::isfinite(x)) return x;
   const std::uint64_t random = splitmix64(state_);

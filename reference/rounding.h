@@ -7,26 +7,28 @@
 
 namespace pairedhead {
 
-// Where the reference rounds. Every function of the reference that has M points (SPEC §3.10) takes a
-// Rounding and passes the value of each M point through it.
+// Where the reference rounds. Every function of the reference that has M points (SPEC §3.10) takes
+// a Rounding and passes the value of each M point through it.
 //   exact       nothing is rounded: the truth
 //   stochastic  one draw of the noise model: each M point is rounded to bf16 up or down with
 //               probabilities that make the rounding unbiased
+//   nearest     as a GPU stores them; the `rounded` target, which tests the verdict engine
 // The final rounding of an output is never done here (the error scale adds it by itself).
-// Draws come from a counter-based generator: the n-th M point of a call gets the same random number
-// whatever ran before it on other threads, so a seed names a draw.
+// Draws come from a counter-based generator: the n-th M point of a call that is not zero gets the
+// same random number whatever ran before it on other threads, so a seed names a draw.
 class Rounding {
  public:
-  static Rounding exact() { return Rounding(false, 0); }
-  static Rounding stochastic(std::uint64_t seed) { return Rounding(true, seed); }
+  static Rounding exact() { return Rounding(Mode::exact, 0); }
+  static Rounding stochastic(std::uint64_t seed) { return Rounding(Mode::stochastic, seed); }
+  static Rounding nearest() { return Rounding(Mode::nearest, 0); }
 
-  bool is_exact() const { return !active_; }
+  bool is_exact() const { return mode_ == Mode::exact; }
 
   // One M point of dtype bf16. Scalars other than double pass through unchanged.
   template <class Scalar>
   Scalar bf16(const Scalar& x) {
     if constexpr (std::is_same_v<Scalar, double>) {
-      return active_ ? stochastic_bf16(x) : x;
+      return is_exact() ? x : rounded_bf16(x);
     } else {
       return x;
     }
@@ -34,17 +36,19 @@ class Rounding {
 
   template <class Scalar>
   Tensor<Scalar> bf16(Tensor<Scalar> x) {
-    if (active_) {
+    if (!is_exact()) {
       for (Scalar& value : x.values()) value = bf16(value);
     }
     return x;
   }
 
  private:
-  Rounding(bool active, std::uint64_t seed) : active_(active), state_(seed) {}
-  double stochastic_bf16(double x);
+  enum class Mode { exact, stochastic, nearest };
 
-  bool active_;
+  Rounding(Mode mode, std::uint64_t seed) : mode_(mode), state_(seed) {}
+  double rounded_bf16(double x);
+
+  Mode mode_;
   std::uint64_t state_;
 };
 

@@ -30,6 +30,12 @@ TEST(Rounding, ExactIsTheIdentity) {
   for (const double x : sample_values()) EXPECT_EQ(rounding.bf16(x), x);
 }
 
+TEST(Rounding, NearestIsStorage) {
+  Rounding rounding = Rounding::nearest();
+  EXPECT_FALSE(rounding.is_exact());
+  for (const double x : sample_values()) EXPECT_EQ(rounding.bf16(x), round_to(DType::bf16, x));
+}
+
 TEST(Rounding, ADrawIsOneOfTheTwoNeighbours) {
   for (const double x : sample_values()) {
     Rounding rounding = Rounding::stochastic(2);
