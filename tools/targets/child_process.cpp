@@ -139,7 +139,7 @@ void ChildProcess::write_all(const std::string& text, Deadline deadline) {
     if (written > 0) {
       done += static_cast<std::size_t>(written);
     } else if (errno == EPIPE) {
-      fail_dead();
+      fail_closed("input");
     } else if (errno == EAGAIN) {
       wait_ready(input_, POLLOUT, deadline);
     } else if (errno != EINTR) {
@@ -165,7 +165,7 @@ std::string ChildProcess::read_line(Deadline deadline) {
     if (got > 0) {
       unread_.append(block.data(), static_cast<std::size_t>(got));
     } else if (got == 0) {
-      fail_dead();
+      fail_closed("output");
     } else if (errno != EINTR) {
       throw TargetError(fmt::format("the program cannot be read: {}", std::strerror(errno)));
     }
@@ -184,7 +184,7 @@ void ChildProcess::wait_ready(int descriptor, short events, Deadline deadline) {
   }
 }
 
-void ChildProcess::fail_dead() {
+void ChildProcess::fail_closed(const char* stream) {
   // It has closed its end; give the shell a moment to say how it ended.
   for (int i = 0; i < 100; ++i) {
     int status = 0;
@@ -195,7 +195,7 @@ void ChildProcess::fail_dead() {
     }
     std::this_thread::sleep_for(std::chrono::milliseconds(10));
   }
-  throw TargetError("the program closed its standard output");
+  throw TargetError(fmt::format("the program closed its standard {}", stream));
 }
 
 }  // namespace pairedhead

@@ -32,7 +32,7 @@ class ChildProcess {
   void write_all(const std::string& text, Deadline deadline);
   std::string read_line(Deadline deadline);
   void wait_ready(int descriptor, short events, Deadline deadline);
-  [[noreturn]] void fail_dead();
+  [[noreturn]] void fail_closed(const char* stream);
 
   pid_t pid_ = -1;
   int input_ = -1, output_ = -1;  // ends that are ours: we write input_, read output_
