@@ -37,7 +37,7 @@ if [ "$build_first" = yes ]; then
   fi
   # RPATH, not RUNPATH: it also finds the libraries that our libraries need.
   cmake --preset "$preset" "${launcher[@]}" --log-level=WARNING \
-    -DCMAKE_BUILD_RPATH='$ORIGIN/lib' -DCMAKE_EXE_LINKER_FLAGS=-Wl,--disable-new-dtags
+    -DCMAKE_BUILD_RPATH='$ORIGIN/lib;/usr/local/cuda/lib64' -DCMAKE_EXE_LINKER_FLAGS=-Wl,--disable-new-dtags
   cmake --build "$build" --target pairedhead pairedhead-mutants tests_gpu
 fi
 
@@ -47,8 +47,8 @@ for program in "${programs[@]}"; do
   install --strip "$build/$program" "$stage.new/"
 done
 
-# Everything but the C library, which is the machine's own, and the driver.
-own='/(libc|libm|libdl|librt|libpthread|libresolv|libutil|ld-linux[^/]*|libcuda)\.so'
+# Everything but the C library, the driver and cuBLAS (half a gigabyte), which are the machine's own.
+own='/(libcublas|libcublasLt|libc|libm|libdl|librt|libpthread|libresolv|libutil|ld-linux[^/]*|libcuda)\.so'
 for program in "${programs[@]}"; do ldd "$build/$program"; done |
   awk '$3 ~ /^\// { print $3 } /not found/ { print "missing: " $1 > "/dev/stderr"; exit 1 }' |
   sort -u | { grep -vE "$own" || true; } | xargs -r -I{} install -m 644 {} "$stage.new/lib/"
