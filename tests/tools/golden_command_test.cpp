@@ -155,6 +155,19 @@ TEST(GoldenCommand, WritesASizeThatIsAskedFor) {
   EXPECT_EQ(cases[0].inputs.at("x").shape.at(0), 37);
 }
 
+TEST(GoldenCommand, WritesAttentionAsTheRecordRunsIt) {
+  const ScratchFolder folder;
+  const Ran ran = run_program("golden write --component attention_paired --T 20 --out " +
+                              folder.path().string());
+  ASSERT_EQ(ran.exit_code, 0) << ran.output;
+  const auto parameters =
+      Parameters::parse(read_golden(folder / "attention_paired.h5").at(0).parameters);
+  EXPECT_EQ(parameters.integer("H"), 6);
+  EXPECT_EQ(parameters.integer("D"), 128);
+  EXPECT_EQ(parameters.integer("window"), 128);
+  EXPECT_EQ(parameters.word("pairing"), "strided");
+}
+
 TEST(GoldenCommand, BadUsageIsASentence) {
   const ScratchFolder folder;
   const std::string out = " --out " + folder.path().string();

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <limits>
+#include <optional>
 
 #include "tools/components/record_shapes.h"
 #include "tools/verdict/error_scale.h"
@@ -48,10 +49,16 @@ std::vector<Parameters> small_edges(const Component& component, Index most_value
 }
 
 Parameters setting_of_size(const Component& component, Index tokens, std::uint64_t seed) {
+  // The largest of the record's shapes that is no larger, else its smallest, with T in its place.
+  std::optional<RecordShape> nearest;
   for (const RecordShape& shape : record_shapes()) {
-    if (shape.component() == component.name && shape.tokens == tokens) {
-      return record_parameters(shape, typical_documents(tokens, seed));
-    }
+    if (shape.component() == component.name && (!nearest || shape.tokens <= tokens))
+      nearest = shape;
+  }
+  if (nearest) {
+    if (nearest->tokens != tokens) nearest->entries = 0;
+    nearest->tokens = tokens;
+    return record_parameters(*nearest, typical_documents(tokens, seed));
   }
   if (component.edges.empty() || !component.edges.back().has("T")) {
     throw InputError(fmt::format("--T: component {} has no number of tokens", component.name));
