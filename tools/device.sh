@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Builds for a GPU machine here, where there may be no GPU, and stages what travels there:
-#   tools/device.sh [--no-build]
+#   [STAGE=folder] tools/device.sh [--no-build]
 #   stage/pairedhead, stage/pairedhead-mutants, stage/tests_gpu
 #   stage/lib/   the shared libraries they need, found through $ORIGIN/lib
 # Goldens and data travel in the tree, in place. The binaries start without a driver (nothing links
@@ -12,14 +12,14 @@ cd "$(dirname "$0")/.."
 limit_mib=60
 preset=cuda
 build=build/$preset
-stage=stage
+stage=${STAGE:-stage}
 programs=(pairedhead pairedhead-mutants tests/tests_gpu)
 
 case ${1:-} in
   "") build_first=yes ;;
   --no-build) build_first=no ;;
   *)
-    sed -n '3p' "$0" | sed 's/^# *//' >&2
+    sed -n 3p "$0" | sed 's/^# *//' >&2
     exit 2
     ;;
 esac
