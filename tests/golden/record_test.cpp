@@ -1,7 +1,9 @@
+#include <algorithm>
 #include <cstdlib>
 
 #include "golden/hdf5_file.h"
 #include "reference/qk_norm.h"
+#include "reference/qk_prepare.h"
 #include "reference/rotary.h"
 #include "tests/golden/golden_support.h"
 #include "tools/components/parameters.h"
@@ -83,16 +85,71 @@ TEST(RecordReading, TheStaggerFollowsTheParityOfTheHead) {
       << verdict.complaints[0];
 }
 
+// The record's folder beside this repository; absent in other clones.
+std::filesystem::path record_file(const char* name) {
+  const char* shared = std::getenv("PAIREDHEAD_SHARED");
+  return (shared ? std::filesystem::path(shared)
+                 : std::filesystem::path(PAIREDHEAD_SOURCE_DIR) / ".." / "shared") /
+         "record" / name;
+}
+
+// With H = 6 the record kept of the QKV weights' gradient only its product with a probe r. For row
+// n of the query and key weights that is alpha sum_t g[t, n] <a_t, r>, with g the gradient that
+// comes out of qk_prepare's backward (SPEC §2.3, §5).
+TEST(RecordReading, GradientsReachTheWeightsOfSixHeads) {
+  const auto file = record_file("attention_paired.h5");
+  if (!std::filesystem::exists(file)) GTEST_SKIP() << "no record at " << file;
+  const hdf5::Reader reader(file);
+  double worst = 0;
+  for (const std::string name : {"case03", "case05"}) {
+    const auto tensor = [&](const std::string& path) { return reader.tensor(name + "/" + path); };
+    const auto a = tensor("in/x"), weight = tensor("in/qkvo_w"), probe = tensor("in/probe_r");
+    const double alpha = tensor("in/sa_lambdas")[0];
+    const Index tokens = a.dim(0), width = a.dim(1), heads = 6;
+    const auto raw = [&](Index part) {
+      Tensor<double> projected({tokens, heads, width / heads});
+      for (Index t = 0; t < tokens; ++t) {
+        for (Index n = 0; n < width; ++n) {
+          for (Index c = 0; c < width; ++c) {
+            projected[t * width + n] += alpha * a(t, c) * weight(part * width + n, c);
+          }
+        }
+      }
+      return projected;
+    };
+    const auto incoming = [&](const char* path) {
+      const auto flat = tensor(path);
+      Tensor<double> grad({tokens, heads, width / heads});
+      std::copy(flat.values().begin(), flat.values().end(), grad.values().begin());
+      return grad;
+    };
+    const auto grad = reference::qk_prepare_backward<double>(
+        {raw(0), raw(1)}, {incoming("eps_f32/g_fa_q"), incoming("eps_f32/g_fa_k")},
+        tensor("in/factor1"), tensor("in/factor2"), {.paired = true});
+    const auto expected = tensor("eps_f32/g_qkvo_w_dot_r");
+    for (Index row = 0; row < 2 * width; ++row) {
+      const Tensor<double>& g = row < width ? grad.query : grad.key;
+      double sum = 0, terms = 0;
+      for (Index t = 0; t < tokens; ++t) {
+        double along = 0;
+        for (Index c = 0; c < width; ++c) along += a(t, c) * probe[c];
+        sum += alpha * g[t * width + row % width] * along;
+        terms += std::abs(alpha * g[t * width + row % width] * along);
+      }
+      EXPECT_LE(std::abs(sum - expected[row]), 1e-12 * terms) << name << " row " << row;
+      worst = std::max(worst, std::abs(sum - expected[row]) / terms);
+    }
+  }
+  std::printf("weight gradients: largest error %.3g of the sum of |terms|\n", worst);
+}
+
 // All sampled positions of the record's tables, up to 131071 (paired: twice that), which are too
 // many rows to commit: each by a table of one position further than zero, whose frequency is the
 // angle.
 class RecordTables : public ::testing::TestWithParam<int> {};
 
 TEST_P(RecordTables, EverySampledPositionIsTheSame) {
-  const char* shared = std::getenv("PAIREDHEAD_SHARED");
-  const auto file = (shared ? std::filesystem::path(shared)
-                            : std::filesystem::path(PAIREDHEAD_SOURCE_DIR) / ".." / "shared") /
-                    "record" / "rotary.h5";
+  const auto file = record_file("rotary.h5");
   if (!std::filesystem::exists(file)) GTEST_SKIP() << "no record at " << file;
   const hdf5::Reader reader(file);
   const Tensor<double> rows = reader.tensor("row_index");
