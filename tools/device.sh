@@ -73,6 +73,9 @@ if [ "$mib" -gt "$limit_mib" ]; then
   echo "tools/device.sh: tree and stage are $mib MiB, expected at most $limit_mib" >&2
   exit 1
 fi
-rm -rf "$stage"
-mv "$stage.new" "$stage"
+# Other files in stage/ are somebody's experiments: only ours are replaced.
+mkdir -p "$stage"
+rm -rf "$stage/lib"
+mv -f "$stage.new"/* "$stage/"
+rmdir "$stage.new"
 echo "staged in $stage/: $((staged / 1048576)) MiB, with the source tree $mib of $limit_mib MiB"
