@@ -411,7 +411,7 @@ std::string Reader::text(const std::string& object, const std::string& name) con
         H5Aread(attribute.get(), memory.get(), &characters) < 0) {
       fail(path(), what, "text", last_message());
     }
-    const std::string value = characters ? characters : "";
+    std::string value = characters ? characters : "";
     H5free_memory(characters);
     return value;
   }
