@@ -65,7 +65,7 @@ struct Component {
   std::function<Values(const Parameters&, const Arrays& inputs)> magnitude;
   // Forward and backward, told apart by name; empty where nothing is timed.
   std::function<Work(const Parameters&, bool backward)> work;
-  // Where no target has a kernel of its own for it: the fused kernel that covers it.
+  // Where the GPU has no kernel of its own for it: the row of the fused kernel that covers it.
   std::string fused_into;
 };
 

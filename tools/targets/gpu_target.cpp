@@ -1,5 +1,7 @@
 #include "tools/targets/gpu_target.h"
 
+#include <set>
+
 #include "gpu/kernels/attention.h"
 #include "gpu/kernels/qk_prepare.h"
 #include "tools/targets/case_layout.h"
@@ -9,22 +11,11 @@ namespace pairedhead {
 GpuTarget::GpuTarget() : device_(gpu::require_device()) {}
 
 std::optional<std::string> GpuTarget::skips(const Component& component) const {
-  static const std::map<std::string, std::string> reasons = {
-      {"attention_paired", ""},
-      {"attention_plain", ""},
-      {"qk_prepare", ""},
-      {"rotary_table", ""},
-      {"deinterleave", "a view: nothing is copied (fused into attention_paired)"},
-      {"interleave", "a view: nothing is copied (fused into attention_paired)"},
-      {"key_shift", "fused into qk_prepare"},
-      {"qk_norm", "fused into qk_prepare"},
-      {"rotary_paired", "fused into qk_prepare"},
-      {"rotary_plain", "fused into qk_prepare"},
-      {"yarn_update", "computed on the host"}};
-  const auto found = reasons.find(component.name);
-  if (found == reasons.end()) return "no GPU form";
-  if (found->second.empty()) return std::nullopt;
-  return found->second;
+  static const std::set<std::string> kernels = {"attention_paired", "attention_plain", "qk_prepare",
+                                                "rotary_table"};
+  if (kernels.count(component.name) > 0) return std::nullopt;
+  if (component.fused_into.empty()) return "no GPU form";
+  return "fused into " + component.fused_into;
 }
 
 gpu::GuardedBuffer& GpuTarget::buffer(const std::string& name) {
