@@ -41,7 +41,7 @@ std::string failure_text(const ComponentResult& result, bool colour) {
   const auto line = [&](const char* label, const std::string& words) {
     text += fmt::format("  {:<8}  {}\n", label, words);
   };
-  line("smallest", smallest.planned.parameters.text());
+  line(failure.tries > 0 ? "smallest" : "case", smallest.planned.parameters.text());
   if (failure.tries > 0) {
     line("found as", fmt::format("{} ({} smaller ones tried)",
                                  failure.found.planned.parameters.text(), failure.tries));
