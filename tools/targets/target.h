@@ -37,8 +37,8 @@ class TargetError : public InputError {
   using InputError::InputError;
 };
 
-// "emulated", "rounded", "gpu", "exec:CMD". Throws InputError on another word, DeviceError where the
-// machine has no usable GPU.
+// "emulated", "rounded", "gpu", "exec:CMD". Throws InputError on another word, DeviceError where
+// the machine has no usable GPU.
 std::unique_ptr<Target> make_target(const std::string& name);
 
 }  // namespace pairedhead
