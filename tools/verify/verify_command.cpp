@@ -110,6 +110,15 @@ int verify(Arguments arguments) {
   }
   bool holds = report.failed() == 0;
   if (arguments.full_size) holds = recorder->check_shapes(*target) && holds;
+  if (arguments.record) {
+    // A record promises bits, so a kernel that gave others on a second call has none.
+    for (const ComponentResult& component : report.components) {
+      if (component.unrepeatable == 0) continue;
+      fmt::print("{}: {} cases gave other bits on a second call\n", component.name,
+                 component.unrepeatable);
+      holds = false;
+    }
+  }
   if (arguments.record && holds) {
     fmt::print("record written to {}\n", recorder->write(arguments.record_path).string());
   }
