@@ -9,13 +9,20 @@
 namespace pairedhead::gpu::attention {
 
 struct BackwardArguments {
-  CUtensorMap query, key, value, y, grad_y;
+  CUtensorMap query, key, value, grad_y;
   CUtensorMap grad_query, grad_key, grad_value;
+  HeadView y;
+  int head_dim;
   Sequence sequence;
+  Plan query_plan, key_plan;
   float softmax_scale;
   const float* logsumexp;  // [slots, rows]
   float* delta;            // [slots, rows]: sum over channels of grad_y * y, from the first kernel
 };
+
+// The requests for the two kernels' plans.
+PlanRequest request_query_plan(const Workspace& workspace, const Sequence& sequence);
+PlanRequest request_key_plan(const Workspace& workspace, const Sequence& sequence);
 
 // grad_query and delta.
 void launch_backward_query(const BackwardArguments& arguments, int head_dim, cudaStream_t stream);

@@ -7,87 +7,118 @@ namespace pairedhead::gpu::attention {
 
 namespace {
 
+using KeyTeam = Team<2>;
+constexpr int kTileRows = KeyTeam::kTileRows;
 constexpr int kBlockRows = 64;
-constexpr int kStages = 2;
+constexpr int kStages = 3;
 
 // Two sums of 64 x 128 leave the consumers no register to spare.
 template <int kDim>
-constexpr int kProducerRegisters = kDim == 128 ? 24 : 40;
+constexpr int kProducerRegisters = kDim == 128 ? 24 : KeyTeam::kProducerRegisters;
 template <int kDim>
-constexpr int kConsumerRegisters = kDim == 128 ? 240 : 232;
+constexpr int kConsumerRegisters = kDim == 128 ? 240 : KeyTeam::kConsumerRegisters;
 
 template <int kDim>
 struct alignas(1024) KeyShared {
-  std::uint8_t key[kTileRows * kDim * 2];
-  std::uint8_t value[kTileRows * kDim * 2];
+  std::uint8_t key[KeyTeam::kWarpgroups][kWarpgroupRows * kDim * 2];
+  std::uint8_t value[KeyTeam::kWarpgroups][kWarpgroupRows * kDim * 2];
   std::uint8_t query[kStages][kBlockRows * kDim * 2];
   std::uint8_t grad_y[kStages][kBlockRows * kDim * 2];
-  std::uint8_t grad_key[kTileRows * kDim * 2];
-  std::uint8_t grad_value[kTileRows * kDim * 2];
+  std::uint8_t grad_key[KeyTeam::kWarpgroups][kWarpgroupRows * kDim * 2];
+  std::uint8_t grad_value[KeyTeam::kWarpgroups][kWarpgroupRows * kDim * 2];
   float logsumexp[kStages][kBlockRows];
   float delta[kStages][kBlockRows];
-  Barrier key_full, key_empty;  // key and value
+  Barrier tile_full[KeyTeam::kWarpgroups], tile_empty[KeyTeam::kWarpgroups];
   Barrier block_full[kStages], block_empty[kStages];
   TileRing tiles;
 
   __device__ __forceinline__ void init() {
-    key_full.init(1);
-    key_empty.init(kConsumerWarps);
-    for (int stage = 0; stage < kStages; ++stage) {
-      block_full[stage].init(1 + 32);  // the copy engine's and every producer lane's copies
-      block_empty[stage].init(kConsumerWarps);
+    for (int warpgroup = 0; warpgroup < KeyTeam::kWarpgroups; ++warpgroup) {
+      tile_full[warpgroup].init(1);
+      tile_empty[warpgroup].init(4);
     }
-    tiles.init();
+    for (int stage = 0; stage < kStages; ++stage) {
+      block_full[stage].init(1 + 32);  // the copy engine's and every lane's
+      block_empty[stage].init(KeyTeam::kWarps);
+    }
+    tiles.init(KeyTeam::kWarps + 2);  // and the loaders of tiles and of statistics
   }
 };
 
 template <int kDim>
-__device__ __forceinline__ void produce(const BackwardArguments& arguments,
-                                        KeyShared<kDim>& shared) {
+__device__ __forceinline__ void load_blocks(const BackwardArguments& arguments,
+                                            KeyShared<kDim>& shared) {
   const Sequence& sequence = arguments.sequence;
-  TileSource tiles(sequence, shared.tiles);
+  TileSource tiles(arguments.key_plan, sequence.slots, shared.tiles);
   RingPosition position;
-  std::uint32_t tile_parity = 0;
   while (true) {
-    const Tile tile = tiles.take([&](Tile& described) {
-      described.document = sequence.find_document(described.row);
-      const int last_row = min(described.row + kTileRows, sequence.rows) - 1;
-      described.first_block = described.row / kBlockRows;
-      described.last_block =
-          sequence.last_query(sequence.find_document(last_row), last_row) / kBlockRows;
-    });
-    if (tile.row < 0) return;
-    if (lane() == 0) {
-      shared.key_empty.wait(tile_parity ^ 1);
-      shared.key_full.arrive_expecting(sizeof shared.key + sizeof shared.value);
-      load_rows<kTileRows, kDim>(shared.key, arguments.key, shared.key_full, sequence, tile.row,
-                                 tile.slot);
-      load_rows<kTileRows, kDim>(shared.value, arguments.value, shared.key_full, sequence, tile.row,
-                                 tile.slot);
-    }
-    tile_parity ^= 1;
-    const std::int64_t statistics = static_cast<std::int64_t>(tile.slot) * sequence.rows;
+    const SlotTile tile = tiles.take();
+    if (tile.row == kNoTile) return;
     for (int block = tile.first_block; block <= tile.last_block; ++block) {
       const int stage = position.stage, row = block * kBlockRows;
       Barrier& full = shared.block_full[stage];
-      shared.block_empty[stage].wait(position.parity ^ 1);
       if (lane() == 0) {
+        shared.block_empty[stage].wait(position.parity ^ 1);
         full.arrive_expecting(sizeof shared.query[stage] + sizeof shared.grad_y[stage]);
         load_rows<kBlockRows, kDim>(shared.query[stage], arguments.query, full, sequence, row,
                                     tile.slot);
         load_rows<kBlockRows, kDim>(shared.grad_y[stage], arguments.grad_y, full, sequence, row,
                                     tile.slot);
       }
-      for (int i = lane(); i < kBlockRows; i += 32) {
-        const bool valid = row + i < sequence.rows;
-        const std::int64_t offset = valid ? statistics + row + i : 0;
-        copy_word_async(shared.logsumexp[stage] + i, arguments.logsumexp + offset, valid);
-        copy_word_async(shared.delta[stage] + i, arguments.delta + offset, valid);
-      }
-      full.arrive_after_copies();
       position.advance<kStages>();
     }
     __syncwarp();
+  }
+}
+
+// logsumexp and delta of the streamed queries, zero beyond the sequence.
+template <int kDim>
+__device__ __forceinline__ void load_statistics(const BackwardArguments& arguments,
+                                                KeyShared<kDim>& shared) {
+  const int rows = arguments.sequence.rows;
+  TileSink tiles(shared.tiles);
+  RingPosition position;
+  while (true) {
+    const SlotTile tile = tiles.take();
+    if (tile.row == kNoTile) return;
+    const float* logsumexp = arguments.logsumexp + static_cast<std::int64_t>(tile.slot) * rows;
+    const float* delta = arguments.delta + static_cast<std::int64_t>(tile.slot) * rows;
+    const int end = (tile.last_block + 1) * kBlockRows;
+#pragma unroll 1
+    for (int row = tile.first_block * kBlockRows + lane(); row < end; row += kBlockRows) {
+      const int stage = position.stage;
+      shared.block_empty[stage].wait(position.parity ^ 1);
+#pragma unroll
+      for (int part = 0; part < kBlockRows; part += 32) {
+        const bool valid = row + part < rows;
+        const int index = valid ? row + part : 0;
+        copy_word_async(shared.logsumexp[stage] + part + lane(), logsumexp + index, valid);
+        copy_word_async(shared.delta[stage] + part + lane(), delta + index, valid);
+      }
+      shared.block_full[stage].arrive_after_copies();
+      position.advance<kStages>();
+    }
+  }
+}
+
+template <int kDim>
+__device__ __forceinline__ void load_tiles(const BackwardArguments& arguments,
+                                           KeyShared<kDim>& shared) {
+  TileSink tiles(shared.tiles);
+  while (true) {
+    const SlotTile tile = tiles.take();
+    if (tile.row == kNoTile) return;
+    if (lane() != 0) continue;
+    for (int warpgroup = 0; warpgroup < KeyTeam::kWarpgroups; ++warpgroup) {
+      Barrier& full = shared.tile_full[warpgroup];
+      const int row = tile.row + warpgroup * kWarpgroupRows;
+      shared.tile_empty[warpgroup].wait(tiles.parity() ^ 1);
+      full.arrive_expecting(sizeof shared.key[warpgroup] + sizeof shared.value[warpgroup]);
+      load_rows<kWarpgroupRows, kDim>(shared.key[warpgroup], arguments.key, full,
+                                      arguments.sequence, row, tile.slot);
+      load_rows<kWarpgroupRows, kDim>(shared.value[warpgroup], arguments.value, full,
+                                      arguments.sequence, row, tile.slot);
+    }
   }
 }
 
@@ -98,18 +129,15 @@ __device__ __forceinline__ void consume(const BackwardArguments& arguments,
   const int warpgroup = __shfl_sync(~0u, static_cast<int>(threadIdx.x) / 128 - 1, 0);
   const int own_row = static_cast<int>(threadIdx.x % 128) / 32 * 16 + lane() / 4;
   const int own_column = lane() % 4 * 2;
-  const int tile_offset = warpgroup * kWarpgroupRows * kRowBytes;
-  const std::uint32_t key = shared_address(shared.key) + tile_offset;
-  const std::uint32_t value = shared_address(shared.value) + tile_offset;
-  const int staging_offset = warpgroup * kWarpgroupRows * kDim * 2;
+  const std::uint32_t key = shared_address(shared.key[warpgroup]);
+  const std::uint32_t value = shared_address(shared.value[warpgroup]);
   const float scale_log2 = arguments.softmax_scale * kLog2E;
 
   TileSink tiles(shared.tiles);
   RingPosition position;
-  std::uint32_t tile_parity = 0;
   while (true) {
-    const Tile tile = tiles.take();
-    if (tile.row < 0) break;
+    const SlotTile tile = tiles.take();
+    if (tile.row == kNoTile) break;
 
     const int row = tile.row + warpgroup * kWarpgroupRows;
     const int upper = row + own_row, lower = upper + 8, last_row = row + kWarpgroupRows - 1;
@@ -127,37 +155,35 @@ __device__ __forceinline__ void consume(const BackwardArguments& arguments,
     float scores[kBlockRows / 2], grad_weights[kBlockRows / 2];
     float grad_key[kDim / 2] = {}, grad_value[kDim / 2] = {};
     std::uint32_t weights[kBlockRows / 4], grad_scores[kBlockRows / 4];
-    int unreleased = -1;  // the stage whose queries the last product may still read
 
-    shared.key_full.wait(tile_parity);
-    tile_parity ^= 1;
-    for (int block = tile.first_block; block <= tile.last_block; ++block) {
-      const int first = block * kBlockRows, last = first + kBlockRows - 1;
-      const int stage = position.stage;
-      shared.block_full[stage].wait(position.parity);
+    int block = tile.first_block;
+    const auto skip_block = [&] {  // one that only other warpgroups see
+      shared.block_full[position.stage].wait(position.parity);
+      release(shared.block_empty[position.stage]);
       position.advance<kStages>();
-      if (last < row || first > warpgroup_last_query) {
-        multiply_wait<0>();
-        if (unreleased >= 0) release(shared.block_empty[unreleased]);
-        unreleased = -1;
-        release(shared.block_empty[stage]);
-        continue;
-      }
+      ++block;
+    };
+    while (block <= tile.last_block && (block + 1) * kBlockRows <= row) skip_block();
+    shared.tile_full[warpgroup].wait(tiles.parity());
+    int previous = -1;  // the stage whose queries the last product may still read
+    while (block <= tile.last_block && block * kBlockRows <= warpgroup_last_query) {
+      const int first = block * kBlockRows, stage = position.stage;
+      shared.block_full[stage].wait(position.parity);
       const std::uint32_t query = shared_address(shared.query[stage]);
       const std::uint32_t grad_y = shared_address(shared.grad_y[stage]);
       multiply_fence();
-      multiply_rows<kDim, kTileRows, kBlockRows>(scores, key, query);
+      multiply_rows<kDim, kWarpgroupRows, kBlockRows>(scores, key, query);
       multiply_commit();
       multiply_wait<0>();
       settle(scores);
       settle(grad_key);
       settle(grad_value);
-      if (unreleased >= 0) release(shared.block_empty[unreleased]);
-      unreleased = stage;
+      if (previous >= 0) release(shared.block_empty[previous]);
+      previous = stage;
       multiply_fence();
-      multiply_rows<kDim, kTileRows, kBlockRows>(grad_weights, value, grad_y);
+      multiply_rows<kDim, kWarpgroupRows, kBlockRows>(grad_weights, value, grad_y);
       multiply_commit();
-      if (first < last_row || last > full_until) {
+      if (first < last_row || first + kBlockRows - 1 > full_until) {
         mask(scores, first + own_column, upper_span, lower_span);
       }
 #pragma unroll
@@ -193,22 +219,25 @@ __device__ __forceinline__ void consume(const BackwardArguments& arguments,
       multiply_fence();
       multiply_columns<kDim, kBlockRows>(grad_key, grad_scores, query);
       multiply_commit();
+      position.advance<kStages>();
+      ++block;
     }
     multiply_wait<0>();
     settle(grad_key);
     settle(grad_value);
-    if (unreleased >= 0) release(shared.block_empty[unreleased]);
-    release(shared.key_empty);
-    store_rows<kDim>(arguments.grad_value, shared.grad_value + staging_offset, grad_value, 1.0f,
-                     1.0f, sequence, row, tile.slot);
-    store_rows<kDim>(arguments.grad_key, shared.grad_key + staging_offset, grad_key,
+    if (previous >= 0) release(shared.block_empty[previous]);
+    release(shared.tile_empty[warpgroup]);
+    while (block <= tile.last_block) skip_block();
+    store_rows<kDim>(arguments.grad_value, shared.grad_value[warpgroup], grad_value, 1.0f, 1.0f,
+                     sequence, row, tile.slot);
+    store_rows<kDim>(arguments.grad_key, shared.grad_key[warpgroup], grad_key,
                      arguments.softmax_scale, arguments.softmax_scale, sequence, row, tile.slot);
   }
   if (threadIdx.x % 128 == 0) wait_stores_read();
 }
 
 template <int kDim>
-__global__ void __launch_bounds__(kThreads, 1)
+__global__ void __launch_bounds__(KeyTeam::kThreads, 1)
     backward_key_kernel(const __grid_constant__ BackwardArguments arguments) {
   auto& shared = shared_memory<KeyShared<kDim>>();
   if (threadIdx.x == 0) {
@@ -216,9 +245,16 @@ __global__ void __launch_bounds__(kThreads, 1)
     fence_barrier_init();
   }
   __syncthreads();
+  wait_for_predecessor();
   if (threadIdx.x < 128) {
     shrink_registers<kProducerRegisters<kDim>>();
-    if (threadIdx.x < 32) produce(arguments, shared);
+    if (threadIdx.x < 32) {
+      load_blocks(arguments, shared);
+    } else if (threadIdx.x < 64) {
+      load_tiles(arguments, shared);
+    } else if (threadIdx.x < 96) {
+      load_statistics(arguments, shared);
+    }
   } else {
     grow_registers<kConsumerRegisters<kDim>>();
     consume(arguments, shared);
@@ -227,11 +263,16 @@ __global__ void __launch_bounds__(kThreads, 1)
 
 }  // namespace
 
+PlanRequest request_key_plan(const Workspace& workspace, const Sequence& sequence) {
+  return {workspace.plan(1, sequence, kTileRows), kTileRows, kBlockRows, false};
+}
+
 void launch_backward_key(const BackwardArguments& arguments, int head_dim, cudaStream_t stream) {
+  const int tiles = arguments.key_plan.count * arguments.sequence.slots;
   if (head_dim <= 64) {
-    launch<KeyShared<64>>(backward_key_kernel<64>, arguments, stream);
+    launch<KeyTeam, KeyShared<64>>(backward_key_kernel<64>, arguments, tiles, stream);
   } else {
-    launch<KeyShared<128>>(backward_key_kernel<128>, arguments, stream);
+    launch<KeyTeam, KeyShared<128>>(backward_key_kernel<128>, arguments, tiles, stream);
   }
 }
 

@@ -5,64 +5,48 @@ namespace pairedhead::gpu::attention {
 
 namespace {
 
+using QueryTeam = Team<2>;
+constexpr int kTileRows = QueryTeam::kTileRows;
 constexpr int kBlockRows = 64;
-constexpr int kStages = 2;
+constexpr int kStages = 4;
 
 template <int kDim>
 struct alignas(1024) QueryShared {
-  std::uint8_t query[kTileRows * kDim * 2];
-  std::uint8_t grad_y[kTileRows * kDim * 2];
-  std::uint8_t y[kTileRows * kDim * 2];
-  std::uint8_t grad_query[kTileRows * kDim * 2];
+  std::uint8_t query[QueryTeam::kWarpgroups][kWarpgroupRows * kDim * 2];
+  std::uint8_t grad_y[QueryTeam::kWarpgroups][kWarpgroupRows * kDim * 2];
+  std::uint8_t grad_query[QueryTeam::kWarpgroups][kWarpgroupRows * kDim * 2];
   std::uint8_t key[kStages][kBlockRows * kDim * 2];
   std::uint8_t value[kStages][kBlockRows * kDim * 2];
-  float delta[2][kTileRows];        // of each half of the channels
-  Barrier query_full, query_empty;  // query and grad_y
-  Barrier y_full, y_empty;
+  float delta[QueryTeam::kTileRows];
+  Barrier tile_full[QueryTeam::kWarpgroups], tile_empty[QueryTeam::kWarpgroups];
   Barrier block_full[kStages], block_empty[kStages];
   TileRing tiles;
 
   __device__ __forceinline__ void init() {
-    query_full.init(1);
-    query_empty.init(kConsumerWarps);
-    y_full.init(1);
-    y_empty.init(kConsumerWarps);
+    for (int warpgroup = 0; warpgroup < QueryTeam::kWarpgroups; ++warpgroup) {
+      tile_full[warpgroup].init(1);
+      tile_empty[warpgroup].init(4);
+    }
     for (int stage = 0; stage < kStages; ++stage) {
       block_full[stage].init(1);
-      block_empty[stage].init(kConsumerWarps);
+      block_empty[stage].init(QueryTeam::kWarps);
     }
-    tiles.init();
+    tiles.init(QueryTeam::kWarps + 1);  // and the loader of tiles
   }
 };
 
 template <int kDim>
-__device__ __forceinline__ void produce(const BackwardArguments& arguments,
-                                        QueryShared<kDim>& shared) {
+__device__ __forceinline__ void load_blocks(const BackwardArguments& arguments,
+                                            QueryShared<kDim>& shared) {
   const Sequence& sequence = arguments.sequence;
-  TileSource tiles(sequence, shared.tiles);
+  TileSource tiles(arguments.query_plan, sequence.slots, shared.tiles);
   RingPosition position;
-  std::uint32_t tile_parity = 0;
   while (true) {
-    const Tile tile = tiles.take([&](Tile& described) {
-      described.document = sequence.find_document(described.row);
-      described.first_block = sequence.first_key(described.document, described.row) / kBlockRows;
-      described.last_block = (min(described.row + kTileRows, sequence.rows) - 1) / kBlockRows;
-    });
-    if (tile.row < 0) return;
-    if (lane() == 0) {
-      shared.y_empty.wait(tile_parity ^ 1);
-      shared.y_full.arrive_expecting(sizeof shared.y);
-      load_rows<kTileRows, kDim>(shared.y, arguments.y, shared.y_full, sequence, tile.row,
-                                 tile.slot);
-      shared.query_empty.wait(tile_parity ^ 1);
-      shared.query_full.arrive_expecting(sizeof shared.query + sizeof shared.grad_y);
-      load_rows<kTileRows, kDim>(shared.grad_y, arguments.grad_y, shared.query_full, sequence,
-                                 tile.row, tile.slot);
-      load_rows<kTileRows, kDim>(shared.query, arguments.query, shared.query_full, sequence,
-                                 tile.row, tile.slot);
-      tile_parity ^= 1;
-      for (int block = tile.first_block; block <= tile.last_block; ++block) {
-        const int stage = position.stage, row = block * kBlockRows;
+    const SlotTile tile = tiles.take();
+    if (tile.row == kNoTile) return;
+    for (int block = tile.first_block; block <= tile.last_block; ++block) {
+      const int stage = position.stage, row = block * kBlockRows;
+      if (lane() == 0) {
         Barrier& full = shared.block_full[stage];
         shared.block_empty[stage].wait(position.parity ^ 1);
         full.arrive_expecting(sizeof shared.key[stage] + sizeof shared.value[stage]);
@@ -70,10 +54,31 @@ __device__ __forceinline__ void produce(const BackwardArguments& arguments,
                                     tile.slot);
         load_rows<kBlockRows, kDim>(shared.value[stage], arguments.value, full, sequence, row,
                                     tile.slot);
-        position.advance<kStages>();
       }
+      position.advance<kStages>();
     }
     __syncwarp();
+  }
+}
+
+template <int kDim>
+__device__ __forceinline__ void load_tiles(const BackwardArguments& arguments,
+                                           QueryShared<kDim>& shared) {
+  TileSink tiles(shared.tiles);
+  while (true) {
+    const SlotTile tile = tiles.take();
+    if (tile.row == kNoTile) return;
+    if (lane() != 0) continue;
+    for (int warpgroup = 0; warpgroup < QueryTeam::kWarpgroups; ++warpgroup) {
+      Barrier& full = shared.tile_full[warpgroup];
+      const int row = tile.row + warpgroup * kWarpgroupRows;
+      shared.tile_empty[warpgroup].wait(tiles.parity() ^ 1);
+      full.arrive_expecting(sizeof shared.query[warpgroup] + sizeof shared.grad_y[warpgroup]);
+      load_rows<kWarpgroupRows, kDim>(shared.grad_y[warpgroup], arguments.grad_y, full,
+                                      arguments.sequence, row, tile.slot);
+      load_rows<kWarpgroupRows, kDim>(shared.query[warpgroup], arguments.query, full,
+                                      arguments.sequence, row, tile.slot);
+    }
   }
 }
 
@@ -86,26 +91,66 @@ __device__ __forceinline__ float dot(const uint4& a, const uint4& b) {
   return pair(a.w, b.w, pair(a.z, b.z, pair(a.y, b.y, pair(a.x, b.x, 0.0f))));
 }
 
+// delta = sum over channels of grad_y * y for the 16 rows of this warp, into shared memory.
+// Adjacent lanes take adjacent units of 8 channels, grad_y from the swizzled tile and y from global
+// memory.
+template <int kDim>
+__device__ __forceinline__ void compute_delta(const BackwardArguments& arguments,
+                                              QueryShared<kDim>& shared, const SlotTile& tile,
+                                              int warpgroup, std::uint32_t tile_parity) {
+  constexpr int kUnits = kDim / 8, kRowsPerPass = 32 / kUnits, kPasses = 16 / kRowsPerPass;
+  const HeadView& y = arguments.y;
+  const int shift = arguments.sequence.token_shift;
+  const int unit = lane() % kUnits;
+  const int first_row = static_cast<int>(threadIdx.x % 128) / 32 * 16 + lane() / kUnits;
+  uint4 channels[kPasses];
+#pragma unroll
+  for (int pass = 0; pass < kPasses; ++pass) {
+    const int row = tile.row + warpgroup * kWarpgroupRows + first_row + pass * kRowsPerPass;
+    channels[pass] = uint4{};
+    if (row < arguments.sequence.rows && unit * 8 < arguments.head_dim) {
+      channels[pass] = *reinterpret_cast<const uint4*>(y.data + (row >> shift) * y.stride_token +
+                                                       (row & ((1 << shift) - 1)) * y.stride_row +
+                                                       tile.slot * y.stride_slot + unit * 8);
+    }
+  }
+  shared.tile_full[warpgroup].wait(tile_parity);
+#pragma unroll
+  for (int pass = 0; pass < kPasses; ++pass) {
+    const int row = first_row + pass * kRowsPerPass;
+    const int offset =
+        (unit / 8 * kWarpgroupRows + row) * kRowBytes + ((unit % 8) ^ (row % 8)) * 16;
+    float sum =
+        dot(channels[pass], *reinterpret_cast<const uint4*>(shared.grad_y[warpgroup] + offset));
+#pragma unroll
+    for (int distance = kUnits / 2; distance > 0; distance /= 2) {
+      sum += __shfl_xor_sync(~0u, sum, distance);
+    }
+    if (unit == 0) shared.delta[warpgroup * kWarpgroupRows + row] = sum;
+  }
+  __syncwarp();
+}
+
 template <int kDim>
 __device__ __forceinline__ void consume(const BackwardArguments& arguments,
                                         QueryShared<kDim>& shared) {
   const Sequence& sequence = arguments.sequence;
   const int warpgroup = __shfl_sync(~0u, static_cast<int>(threadIdx.x) / 128 - 1, 0);
-  const int thread = static_cast<int>(threadIdx.x % 128);
-  const int own_row = thread / 32 * 16 + lane() / 4;
+  const int own_row = static_cast<int>(threadIdx.x % 128) / 32 * 16 + lane() / 4;
   const int own_column = lane() % 4 * 2;
-  const int tile_offset = warpgroup * kWarpgroupRows * kRowBytes;
-  const std::uint32_t query = shared_address(shared.query) + tile_offset;
-  const std::uint32_t grad_y = shared_address(shared.grad_y) + tile_offset;
-  std::uint8_t* staging = shared.grad_query + warpgroup * kWarpgroupRows * kDim * 2;
   const float scale_log2 = arguments.softmax_scale * kLog2E;
 
   TileSink tiles(shared.tiles);
   RingPosition position;
-  std::uint32_t tile_parity = 0;
   while (true) {
-    const Tile tile = tiles.take();
-    if (tile.row < 0) break;
+    const SlotTile tile = tiles.take();
+    if (tile.row == kNoTile) break;
+
+    compute_delta(arguments, shared, tile, warpgroup, tiles.parity());
+    const float* delta = shared.delta + warpgroup * kWarpgroupRows + own_row;
+    const float delta_upper = delta[0], delta_lower = delta[8];
+    const std::uint32_t query = shared_address(shared.query[warpgroup]);
+    const std::uint32_t grad_y = shared_address(shared.grad_y[warpgroup]);
 
     const int row = tile.row + warpgroup * kWarpgroupRows;
     const int upper = row + own_row, lower = upper + 8, last_row = row + kWarpgroupRows - 1;
@@ -124,31 +169,6 @@ __device__ __forceinline__ void consume(const BackwardArguments& arguments,
       return of_row < sequence.rows ? arguments.logsumexp[statistics + of_row] * kLog2E : 0.0f;
     };
     const float shift_upper = shift_of(upper), shift_lower = shift_of(lower);
-
-    shared.y_full.wait(tile_parity);
-    shared.query_full.wait(tile_parity);
-    tile_parity ^= 1;
-    {
-      // Each thread takes half of one row; the swizzle is the same in both tensors.
-      const int delta_row = warpgroup * kWarpgroupRows + thread % kWarpgroupRows;
-      const int half = thread / kWarpgroupRows;
-      float sum = 0.0f;
-#pragma unroll
-      for (int i = 0; i < kDim / 16; ++i) {
-        const int unit = half * (kDim / 16) + i;
-        const int offset =
-            (unit / 8 * kTileRows + delta_row) * kRowBytes + ((unit % 8) ^ (delta_row % 8)) * 16;
-        sum += dot(*reinterpret_cast<const uint4*>(shared.y + offset),
-                   *reinterpret_cast<const uint4*>(shared.grad_y + offset));
-      }
-      shared.delta[half][delta_row] = sum;
-      release(shared.y_empty);
-      synchronise_warpgroup(warpgroup + 1);
-    }
-    const auto delta_of = [&](int tile_row) {
-      return shared.delta[0][tile_row] + shared.delta[1][tile_row];
-    };
-    const float delta_upper = delta_of(upper - tile.row), delta_lower = delta_of(lower - tile.row);
     if (own_column == 0) {
       if (upper < sequence.rows) arguments.delta[statistics + upper] = delta_upper;
       if (lower < sequence.rows) arguments.delta[statistics + lower] = delta_lower;
@@ -157,40 +177,43 @@ __device__ __forceinline__ void consume(const BackwardArguments& arguments,
     float scores[kBlockRows / 2], grad_weights[kBlockRows / 2];
     float sum[kDim / 2] = {};
     std::uint32_t grad_scores[kBlockRows / 4];
-    int unreleased = -1;  // the stage whose keys the last product may still read
 
-    for (int block = tile.first_block; block <= tile.last_block; ++block) {
-      const int first = block * kBlockRows, last = first + kBlockRows - 1;
-      const int stage = position.stage;
-      shared.block_full[stage].wait(position.parity);
+    int block = tile.first_block;
+    const auto skip_block = [&] {  // one that only other warpgroups see
+      shared.block_full[position.stage].wait(position.parity);
+      release(shared.block_empty[position.stage]);
       position.advance<kStages>();
-      if (first > last_row || last < warpgroup_first_key) {
-        multiply_wait<0>();
-        if (unreleased >= 0) release(shared.block_empty[unreleased]);
-        unreleased = -1;
-        release(shared.block_empty[stage]);
-        continue;
-      }
+      ++block;
+    };
+    while (block <= tile.last_block && (block + 1) * kBlockRows <= warpgroup_first_key) {
+      skip_block();
+    }
+    int previous = -1;  // the stage whose keys the last product may still read
+    while (block <= tile.last_block && block * kBlockRows <= last_row) {
+      const int first = block * kBlockRows, stage = position.stage;
       const std::uint32_t key = shared_address(shared.key[stage]);
+      shared.block_full[stage].wait(position.parity);
       multiply_fence();
-      multiply_rows<kDim, kTileRows, kBlockRows>(scores, query, key);
+      multiply_rows<kDim, kWarpgroupRows, kBlockRows>(scores, query, key);
       multiply_commit();
-      multiply_rows<kDim, kTileRows, kBlockRows>(grad_weights, grad_y,
-                                                 shared_address(shared.value[stage]));
-      multiply_commit();
-      multiply_wait<1>();
+      multiply_wait<0>();
       settle(scores);
       settle(sum);
-      if (unreleased >= 0) release(shared.block_empty[unreleased]);
-      unreleased = stage;
-      if (first < full_from || last > row) {
+      if (previous >= 0) release(shared.block_empty[previous]);
+      previous = stage;
+      multiply_fence();
+      multiply_rows<kDim, kWarpgroupRows, kBlockRows>(grad_weights, grad_y,
+                                                      shared_address(shared.value[stage]));
+      multiply_commit();
+      if (first < full_from || first + kBlockRows - 1 > row) {
         mask(scores, first + own_column, upper_span, lower_span);
       }
 #pragma unroll
       for (int i = 0; i < kBlockRows / 2; ++i) {
-        scores[i] =
-            exp2_approximate(fmaf(scores[i], scale_log2, i % 4 < 2 ? -shift_upper : -shift_lower));
+        const float shift = i % 4 < 2 ? shift_upper : shift_lower;
+        scores[i] = exp2_approximate(fmaf(scores[i], scale_log2, -shift));
       }
+      settle(scores);
       multiply_wait<0>();
       settle(grad_weights);
 #pragma unroll
@@ -203,19 +226,22 @@ __device__ __forceinline__ void consume(const BackwardArguments& arguments,
       multiply_fence();
       multiply_columns<kDim, kBlockRows>(sum, grad_scores, key);
       multiply_commit();
+      position.advance<kStages>();
+      ++block;
     }
     multiply_wait<0>();
     settle(sum);
-    if (unreleased >= 0) release(shared.block_empty[unreleased]);
-    release(shared.query_empty);
-    store_rows<kDim>(arguments.grad_query, staging, sum, arguments.softmax_scale,
-                     arguments.softmax_scale, sequence, row, tile.slot);
+    if (previous >= 0) release(shared.block_empty[previous]);
+    release(shared.tile_empty[warpgroup]);
+    while (block <= tile.last_block) skip_block();
+    store_rows<kDim>(arguments.grad_query, shared.grad_query[warpgroup], sum,
+                     arguments.softmax_scale, arguments.softmax_scale, sequence, row, tile.slot);
   }
   if (threadIdx.x % 128 == 0) wait_stores_read();
 }
 
 template <int kDim>
-__global__ void __launch_bounds__(kThreads, 1)
+__global__ void __launch_bounds__(QueryTeam::kThreads, 1)
     backward_query_kernel(const __grid_constant__ BackwardArguments arguments) {
   auto& shared = shared_memory<QueryShared<kDim>>();
   if (threadIdx.x == 0) {
@@ -223,22 +249,33 @@ __global__ void __launch_bounds__(kThreads, 1)
     fence_barrier_init();
   }
   __syncthreads();
+  launch_dependents();
+  wait_for_predecessor();
   if (threadIdx.x < 128) {
-    shrink_registers<kProducerRegisters>();
-    if (threadIdx.x < 32) produce(arguments, shared);
+    shrink_registers<QueryTeam::kProducerRegisters>();
+    if (threadIdx.x < 32) {
+      load_blocks(arguments, shared);
+    } else if (threadIdx.x < 64) {
+      load_tiles(arguments, shared);
+    }
   } else {
-    grow_registers<kConsumerRegisters>();
+    grow_registers<QueryTeam::kConsumerRegisters>();
     consume(arguments, shared);
   }
 }
 
 }  // namespace
 
+PlanRequest request_query_plan(const Workspace& workspace, const Sequence& sequence) {
+  return {workspace.plan(0, sequence, kTileRows), kTileRows, kBlockRows, true};
+}
+
 void launch_backward_query(const BackwardArguments& arguments, int head_dim, cudaStream_t stream) {
+  const int tiles = arguments.query_plan.count * arguments.sequence.slots;
   if (head_dim <= 64) {
-    launch<QueryShared<64>>(backward_query_kernel<64>, arguments, stream);
+    launch<QueryTeam, QueryShared<64>>(backward_query_kernel<64>, arguments, tiles, stream);
   } else {
-    launch<QueryShared<128>>(backward_query_kernel<128>, arguments, stream);
+    launch<QueryTeam, QueryShared<128>>(backward_query_kernel<128>, arguments, tiles, stream);
   }
 }
 

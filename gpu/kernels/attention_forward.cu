@@ -8,100 +8,120 @@ namespace pairedhead::gpu {
 namespace attention {
 namespace {
 
-constexpr int kBlockRows = 128;
-constexpr int kStages = 2;
+using ForwardTeam = Team<3>;
+constexpr int kTileRows = ForwardTeam::kTileRows;
+constexpr int kBlockRows = 64;
+constexpr int kStages = 4;
 
 struct ForwardArguments {
   CUtensorMap query, key, value, y;
   Sequence sequence;
+  Plan plan;
   float softmax_scale;
   float* logsumexp;  // [slots, rows]
 };
 
 template <int kDim>
 struct alignas(1024) ForwardShared {
-  std::uint8_t query[kTileRows * kDim * 2];
+  std::uint8_t query[ForwardTeam::kWarpgroups][kWarpgroupRows * kDim * 2];
   std::uint8_t key[kStages][kBlockRows * kDim * 2];
   std::uint8_t value[kStages][kBlockRows * kDim * 2];
-  std::uint8_t y[kTileRows * kDim * 2];
-  Barrier query_full, query_empty;
+  std::uint8_t y[ForwardTeam::kWarpgroups][kWarpgroupRows * kDim * 2];
+  Barrier query_full[ForwardTeam::kWarpgroups], query_empty[ForwardTeam::kWarpgroups];
   Barrier key_full[kStages], key_empty[kStages];
   Barrier value_full[kStages], value_empty[kStages];
   TileRing tiles;
 
   __device__ __forceinline__ void init() {
-    query_full.init(1);
-    query_empty.init(kConsumerWarps);
+    for (int warpgroup = 0; warpgroup < ForwardTeam::kWarpgroups; ++warpgroup) {
+      query_full[warpgroup].init(1);
+      query_empty[warpgroup].init(4);
+    }
     for (int stage = 0; stage < kStages; ++stage) {
       key_full[stage].init(1);
-      key_empty[stage].init(kConsumerWarps);
+      key_empty[stage].init(ForwardTeam::kWarps);
       value_full[stage].init(1);
-      value_empty[stage].init(kConsumerWarps);
+      value_empty[stage].init(ForwardTeam::kWarps);
     }
-    tiles.init();
+    tiles.init(ForwardTeam::kWarps + 1);  // and the loader of tiles
   }
 };
 
 template <int kDim>
-__device__ __forceinline__ void produce(const ForwardArguments& arguments,
-                                        ForwardShared<kDim>& shared) {
-  const Sequence& sequence = arguments.sequence;
-  TileSource tiles(sequence, shared.tiles);
+__device__ __forceinline__ void load_blocks(const ForwardArguments& arguments,
+                                            ForwardShared<kDim>& shared) {
+  TileSource tiles(arguments.plan, arguments.sequence.slots, shared.tiles);
   RingPosition position;
-  std::uint32_t query_parity = 0;
   while (true) {
-    const Tile tile = tiles.take([&](Tile& described) {
-      described.document = sequence.find_document(described.row);
-      described.first_block = sequence.first_key(described.document, described.row) / kBlockRows;
-      described.last_block = described.row / kBlockRows;
-    });
-    if (tile.row < 0) return;
-    if (lane() != 0) {
-      for (int block = tile.last_block; block >= tile.first_block; --block) {
-        position.advance<kStages>();
-      }
-      continue;
-    }
-    shared.query_empty.wait(query_parity ^ 1);
-    shared.query_full.arrive_expecting(sizeof shared.query);
-    load_rows<kTileRows, kDim>(shared.query, arguments.query, shared.query_full, sequence, tile.row,
-                               tile.slot);
-    query_parity ^= 1;
+    const SlotTile tile = tiles.take();
+    if (tile.row == kNoTile) return;
     for (int block = tile.last_block; block >= tile.first_block; --block) {
-      const int stage = position.stage;
-      shared.key_empty[stage].wait(position.parity ^ 1);
-      shared.key_full[stage].arrive_expecting(sizeof shared.key[stage]);
-      load_rows<kBlockRows, kDim>(shared.key[stage], arguments.key, shared.key_full[stage],
-                                  sequence, block * kBlockRows, tile.slot);
-      shared.value_empty[stage].wait(position.parity ^ 1);
-      shared.value_full[stage].arrive_expecting(sizeof shared.value[stage]);
-      load_rows<kBlockRows, kDim>(shared.value[stage], arguments.value, shared.value_full[stage],
-                                  sequence, block * kBlockRows, tile.slot);
+      const int stage = position.stage, row = block * kBlockRows;
+      if (lane() == 0) {
+        shared.key_empty[stage].wait(position.parity ^ 1);
+        shared.key_full[stage].arrive_expecting(sizeof shared.key[stage]);
+        load_rows<kBlockRows, kDim>(shared.key[stage], arguments.key, shared.key_full[stage],
+                                    arguments.sequence, row, tile.slot);
+        shared.value_empty[stage].wait(position.parity ^ 1);
+        shared.value_full[stage].arrive_expecting(sizeof shared.value[stage]);
+        load_rows<kBlockRows, kDim>(shared.value[stage], arguments.value, shared.value_full[stage],
+                                    arguments.sequence, row, tile.slot);
+      }
       position.advance<kStages>();
+    }
+    __syncwarp();
+  }
+}
+
+template <int kDim>
+__device__ __forceinline__ void load_tiles(const ForwardArguments& arguments,
+                                           ForwardShared<kDim>& shared) {
+  TileSink tiles(shared.tiles);
+  while (true) {
+    const SlotTile tile = tiles.take();
+    if (tile.row == kNoTile) return;
+    if (lane() != 0) continue;
+    // The last warpgroup sees the first block to arrive.
+    for (int warpgroup = ForwardTeam::kWarpgroups - 1; warpgroup >= 0; --warpgroup) {
+      Barrier& full = shared.query_full[warpgroup];
+      shared.query_empty[warpgroup].wait(tiles.parity() ^ 1);
+      full.arrive_expecting(sizeof shared.query[warpgroup]);
+      load_rows<kWarpgroupRows, kDim>(shared.query[warpgroup], arguments.query, full,
+                                      arguments.sequence, tile.row + warpgroup * kWarpgroupRows,
+                                      tile.slot);
     }
   }
 }
 
-// The running softmax of this thread's two rows, in units of log2 after scaling.
+// The running softmax of this thread's two rows. Weights are relative to `reference`, the row's
+// maximum when it was last raised: as long as the true maximum is less than a factor 2^8 above it,
+// nothing overflows, no bit of precision is lost, and the sums need no rescaling.
 struct RunningSoftmax {
+  static constexpr float kSlack = 8.0f;
   float scale_log2;
-  float maximum[2] = {-INFINITY, -INFINITY};
+  float reference[2] = {-INFINITY, -INFINITY};
   float sum[2] = {0.0f, 0.0f};
-  float decay[2] = {1.0f, 1.0f};  // what the last block did to the weights of the earlier ones
+  float decay[2];  // what the last block did to the weights of the earlier ones
 
-  // Turns a block's scores into weights relative to the new maximum.
+  // Turns a block's scores into weights; whether any row of this warp raised its reference.
   template <int kCount>
-  __device__ __forceinline__ void weigh(float (&scores)[kCount]) {
+  __device__ __forceinline__ bool weigh(float (&scores)[kCount]) {
+    bool raised = false;
 #pragma unroll
     for (int half = 0; half < 2; ++half) {
-      float top = maximum[half];
+      float top = fmaxf(scores[2 * half], scores[2 * half + 1]);
 #pragma unroll
-      for (int i = 2 * half; i < kCount; i += 4) top = fmaxf(top, fmaxf(scores[i], scores[i + 1]));
+      for (int i = 4 + 2 * half; i < kCount; i += 4) {
+        top = fmaxf(top, fmaxf(scores[i], scores[i + 1]));
+      }
       top = fmaxf(top, __shfl_xor_sync(~0u, top, 1));
       top = fmaxf(top, __shfl_xor_sync(~0u, top, 2));
-      decay[half] = exp2_approximate((maximum[half] - top) * scale_log2);
-      maximum[half] = top;
-      const float shift = top * scale_log2;
+      const bool raise = (top - reference[half]) * scale_log2 > kSlack;
+      const float next = raise ? top : reference[half];
+      decay[half] = exp2_approximate((reference[half] - next) * scale_log2);
+      reference[half] = next;
+      raised |= raise;
+      const float shift = next * scale_log2;
       float added = 0.0f;
 #pragma unroll
       for (int i = 2 * half; i < kCount; i += 4) {
@@ -111,6 +131,7 @@ struct RunningSoftmax {
       }
       sum[half] = fmaf(sum[half], decay[half], added);
     }
+    return __any_sync(~0u, raised);
   }
 
   // The sum over the four threads that share a row.
@@ -128,15 +149,12 @@ __device__ __forceinline__ void consume(const ForwardArguments& arguments,
   const int warpgroup = __shfl_sync(~0u, static_cast<int>(threadIdx.x) / 128 - 1, 0);
   const int own_row = static_cast<int>(threadIdx.x % 128) / 32 * 16 + lane() / 4;
   const int own_column = lane() % 4 * 2;
-  const std::uint32_t query = shared_address(shared.query) + warpgroup * kWarpgroupRows * kRowBytes;
-  std::uint8_t* staging = shared.y + warpgroup * kWarpgroupRows * kDim * 2;
 
   TileSink tiles(shared.tiles);
   RingPosition position;
-  std::uint32_t query_parity = 0;
   while (true) {
-    const Tile tile = tiles.take();
-    if (tile.row < 0) break;
+    const SlotTile tile = tiles.take();
+    if (tile.row == kNoTile) break;
 
     const int row = tile.row + warpgroup * kWarpgroupRows;
     const int upper = row + own_row, lower = upper + 8, last_row = row + kWarpgroupRows - 1;
@@ -163,12 +181,21 @@ __device__ __forceinline__ void consume(const ForwardArguments& arguments,
     };
 
     int block = tile.last_block;
-    shared.query_full.wait(query_parity);
-    query_parity ^= 1;
+    const auto skip_block = [&] {  // one that only other warpgroups see
+      shared.key_full[position.stage].wait(position.parity);
+      release(shared.key_empty[position.stage]);
+      shared.value_full[position.stage].wait(position.parity);
+      release(shared.value_empty[position.stage]);
+      position.advance<kStages>();
+      --block;
+    };
+    while (block * kBlockRows > last_row) skip_block();
+    shared.query_full[warpgroup].wait(tiles.parity());
+    const std::uint32_t query = shared_address(shared.query[warpgroup]);
     shared.key_full[position.stage].wait(position.parity);
     multiply_fence();
-    multiply_rows<kDim, kTileRows, kBlockRows>(scores, query,
-                                               shared_address(shared.key[position.stage]));
+    multiply_rows<kDim, kWarpgroupRows, kBlockRows>(scores, query,
+                                                    shared_address(shared.key[position.stage]));
     multiply_commit();
     multiply_wait<0>();
     settle(scores);
@@ -186,8 +213,8 @@ __device__ __forceinline__ void consume(const ForwardArguments& arguments,
       settle(weights);
       settle(sum);
       multiply_fence();
-      multiply_rows<kDim, kTileRows, kBlockRows>(scores, query,
-                                                 shared_address(shared.key[position.stage]));
+      multiply_rows<kDim, kWarpgroupRows, kBlockRows>(scores, query,
+                                                      shared_address(shared.key[position.stage]));
       multiply_commit();
       shared.value_full[previous.stage].wait(previous.parity);
       multiply_fence();
@@ -198,15 +225,18 @@ __device__ __forceinline__ void consume(const ForwardArguments& arguments,
       settle(scores);
       release(shared.key_empty[position.stage]);
       mask_block(block);
-      softmax.weigh(scores);
+      const bool raised = softmax.weigh(scores);
+      finish_before(softmax.sum[0] + softmax.sum[1]);
       multiply_wait<0>();
       settle(sum);
       release(shared.value_empty[previous.stage]);
+      if (raised) {
 #pragma unroll
-      for (int i = 0; i < kDim / 2; ++i) sum[i] *= softmax.decay[i % 4 / 2];
+        for (int i = 0; i < kDim / 2; ++i) sum[i] *= softmax.decay[i % 4 / 2];
+      }
       pack(weights, scores);
     }
-    release(shared.query_empty);
+    release(shared.query_empty[warpgroup]);
     shared.value_full[position.stage].wait(position.parity);
     settle(weights);
     settle(sum);
@@ -217,34 +247,27 @@ __device__ __forceinline__ void consume(const ForwardArguments& arguments,
     settle(sum);
     release(shared.value_empty[position.stage]);
     position.advance<kStages>();
-    // Blocks that only the other warpgroup sees.
-    for (; block >= tile.first_block; --block) {
-      shared.key_full[position.stage].wait(position.parity);
-      release(shared.key_empty[position.stage]);
-      shared.value_full[position.stage].wait(position.parity);
-      release(shared.value_empty[position.stage]);
-      position.advance<kStages>();
-    }
+    while (block >= tile.first_block) skip_block();
 
     const float total_upper = softmax.total(0), total_lower = softmax.total(1);
     if (own_column == 0) {
       float* logsumexp = arguments.logsumexp + static_cast<std::int64_t>(tile.slot) * sequence.rows;
-      const auto write = [&](int of_row, float maximum, float total) {
+      const auto write = [&](int of_row, float reference, float total) {
         if (of_row < sequence.rows) {
-          logsumexp[of_row] = fmaf(maximum, arguments.softmax_scale, logf(total));
+          logsumexp[of_row] = fmaf(reference, arguments.softmax_scale, logf(total));
         }
       };
-      write(upper, softmax.maximum[0], total_upper);
-      write(lower, softmax.maximum[1], total_lower);
+      write(upper, softmax.reference[0], total_upper);
+      write(lower, softmax.reference[1], total_lower);
     }
-    store_rows<kDim>(arguments.y, staging, sum, 1.0f / total_upper, 1.0f / total_lower, sequence,
-                     row, tile.slot);
+    store_rows<kDim>(arguments.y, shared.y[warpgroup], sum, 1.0f / total_upper, 1.0f / total_lower,
+                     sequence, row, tile.slot);
   }
   if (threadIdx.x % 128 == 0) wait_stores_read();
 }
 
 template <int kDim>
-__global__ void __launch_bounds__(kThreads, 1)
+__global__ void __launch_bounds__(ForwardTeam::kThreads, 1)
     forward_kernel(const __grid_constant__ ForwardArguments arguments) {
   auto& shared = shared_memory<ForwardShared<kDim>>();
   if (threadIdx.x == 0) {
@@ -252,11 +275,16 @@ __global__ void __launch_bounds__(kThreads, 1)
     fence_barrier_init();
   }
   __syncthreads();
+  wait_for_predecessor();
   if (threadIdx.x < 128) {
-    shrink_registers<kProducerRegisters>();
-    if (threadIdx.x < 32) produce(arguments, shared);
+    shrink_registers<ForwardTeam::kProducerRegisters>();
+    if (threadIdx.x < 32) {
+      load_blocks(arguments, shared);
+    } else if (threadIdx.x < 64) {
+      load_tiles(arguments, shared);
+    }
   } else {
-    grow_registers<kConsumerRegisters>();
+    grow_registers<ForwardTeam::kConsumerRegisters>();
     consume(arguments, shared);
   }
 }
@@ -268,19 +296,23 @@ void attention_forward(const AttentionProblem& problem, HeadView query, HeadView
                        HeadView value, HeadView y, float* logsumexp, void* workspace,
                        cudaStream_t stream) {
   using namespace attention;
-  const Workspace scratch(workspace);
-  CUDA_CHECK(cudaMemsetAsync(scratch.counters, 0, sizeof(int), stream));
+  const Workspace scratch(problem, workspace);
+  const Sequence sequence = describe_sequence(problem);
+  const Plan plan = scratch.plan(0, sequence, kTileRows);
+  launch_plan(sequence, {{plan, kTileRows, kBlockRows, true}}, 1, stream);
   const ForwardArguments arguments{describe_heads(problem, query),
                                    describe_heads(problem, key),
                                    describe_heads(problem, value),
                                    describe_heads(problem, y),
-                                   describe_sequence(problem, scratch.counters),
+                                   sequence,
+                                   plan,
                                    problem.softmax_scale,
                                    logsumexp};
+  const int tiles = plan.count * problem.slots;
   if (problem.head_dim <= 64) {
-    launch<ForwardShared<64>>(forward_kernel<64>, arguments, stream);
+    launch<ForwardTeam, ForwardShared<64>>(forward_kernel<64>, arguments, tiles, stream);
   } else {
-    launch<ForwardShared<128>>(forward_kernel<128>, arguments, stream);
+    launch<ForwardTeam, ForwardShared<128>>(forward_kernel<128>, arguments, tiles, stream);
   }
 }
 

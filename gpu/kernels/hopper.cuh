@@ -124,6 +124,23 @@ __device__ __forceinline__ void store_matrices(std::uint32_t address, std::uint3
                : "memory");
 }
 
+// The same from shared memory into registers.
+__device__ __forceinline__ void load_matrices(std::uint32_t address, std::uint32_t* matrices) {
+  asm volatile("ldmatrix.sync.aligned.m8n8.x4.shared.b16 {%0, %1, %2, %3}, [%4];"
+               : "=r"(matrices[0]), "=r"(matrices[1]), "=r"(matrices[2]), "=r"(matrices[3])
+               : "r"(address)
+               : "memory");
+}
+
+// Programmatic dependent launch: lets the next kernel of the stream start its blocks as
+// multiprocessors come free, and waits for the kernel before to be complete and visible.
+__device__ __forceinline__ void launch_dependents() {
+  asm volatile("griddepcontrol.launch_dependents;" ::: "memory");
+}
+__device__ __forceinline__ void wait_for_predecessor() {
+  asm volatile("griddepcontrol.wait;" ::: "memory");
+}
+
 template <int kRegisters>
 __device__ __forceinline__ void shrink_registers() {
   asm volatile("setmaxnreg.dec.sync.aligned.u32 %0;" ::"n"(kRegisters));
@@ -133,9 +150,28 @@ __device__ __forceinline__ void grow_registers() {
   asm volatile("setmaxnreg.inc.sync.aligned.u32 %0;" ::"n"(kRegisters));
 }
 
+// Keeps work on `value` before what follows: ptxas moves arithmetic past a wait for the matrix
+// units as it likes, but not past this, which does nothing for a value that is not negative.
+__device__ __forceinline__ void finish_before(float value) {
+  asm volatile(
+      "{\n"
+      ".reg .pred negative;\n"
+      "setp.lt.f32 negative, %0, 0f00000000;\n"
+      "@negative nanosleep.u32 0;\n"
+      "}" ::"f"(value)
+      : "memory");
+}
+
 // Barrier `id` (1 ... 15) among the 128 threads of one warpgroup.
 __device__ __forceinline__ void synchronise_warpgroup(int id) {
   asm volatile("bar.sync %0, 128;" ::"r"(id) : "memory");
+}
+
+// `count` ones from bit `begin` on; what does not fit is dropped.
+__device__ __forceinline__ std::uint32_t bit_run(int begin, int count) {
+  std::uint32_t bits;
+  asm("bmsk.clamp.b32 %0, %1, %2;" : "=r"(bits) : "r"(begin), "r"(count));
+  return bits;
 }
 
 __device__ __forceinline__ float exp2_approximate(float x) {

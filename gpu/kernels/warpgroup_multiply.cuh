@@ -17,23 +17,24 @@ constexpr int kChunkColumns = 64;
 constexpr int kRowBytes = 128;
 constexpr int kSwizzleBytes = 1024;
 
+// An operand is named by the low word of its descriptor; the high word, groups of 8 rows 1024 bytes
+// apart and the swizzle, is the same for all.
+constexpr std::uint32_t kOperandHigh = (1u << 30) | (kSwizzleBytes >> 4);
+
 // Matrix whose contraction runs along the columns ("K-major"): rows are M or N.
-__device__ __forceinline__ std::uint64_t row_operand(std::uint32_t address) {
-  return static_cast<std::uint64_t>((address & 0x3FFFF) >> 4) | (std::uint64_t{1} << 16) |
-         (static_cast<std::uint64_t>(kSwizzleBytes >> 4) << 32) | (std::uint64_t{1} << 62);
+__device__ __forceinline__ std::uint32_t row_operand(std::uint32_t address) {
+  return (address & 0x3FFFF) >> 4 | (1u << 16);
 }
 // Matrix whose contraction runs along the rows ("MN-major"): columns are N, `rows` a chunk.
-__device__ __forceinline__ std::uint64_t column_operand(std::uint32_t address, int rows) {
-  return static_cast<std::uint64_t>((address & 0x3FFFF) >> 4) |
-         (static_cast<std::uint64_t>((rows * kRowBytes) >> 4) << 16) |
-         (static_cast<std::uint64_t>(kSwizzleBytes >> 4) << 32) | (std::uint64_t{1} << 62);
+__device__ __forceinline__ std::uint32_t column_operand(std::uint32_t address, int rows) {
+  return (address & 0x3FFFF) >> 4 | static_cast<std::uint32_t>((rows * kRowBytes) >> 4) << 16;
 }
-// The descriptors' step to the next 16 of the contraction.
-__device__ __forceinline__ std::uint64_t row_operand_step(int k, int rows) {
-  return static_cast<std::uint64_t>((k / 4) * rows * kRowBytes + (k % 4) * 32) >> 4;
+// The step to the next 16 of the contraction.
+__device__ __forceinline__ std::uint32_t row_operand_step(int k, int rows) {
+  return static_cast<std::uint32_t>((k / 4) * rows * kRowBytes + (k % 4) * 32) >> 4;
 }
-__device__ __forceinline__ std::uint64_t column_operand_step(int k) {
-  return static_cast<std::uint64_t>(k * 16 * kRowBytes) >> 4;
+__device__ __forceinline__ std::uint32_t column_operand_step(int k) {
+  return static_cast<std::uint32_t>(k * 16 * kRowBytes) >> 4;
 }
 
 // Orders register and shared-memory accesses before the multiplies that follow.
@@ -68,71 +69,85 @@ __device__ __forceinline__ void settle(std::uint32_t (&registers)[kCount]) {
       ACCUMULATORS_8(d, i + 24)
 
 // a and b in shared memory, both contracted along their columns.
-__device__ __forceinline__ void multiply(float (&d)[32], std::uint64_t a, std::uint64_t b,
+__device__ __forceinline__ void multiply(float (&d)[32], std::uint32_t a, std::uint32_t b,
                                          bool accumulate) {
   asm volatile(
       "{\n"
       ".reg .pred accumulate;\n"
+      ".reg .b64 a, b;\n"
       "setp.ne.b32 accumulate, %34, 0;\n"
+      "mov.b64 a, {%32, %35};\n"
+      "mov.b64 b, {%33, %35};\n"
       "wgmma.mma_async.sync.aligned.m64n64k16.f32.bf16.bf16 {"
       "%0, %1, %2, %3, %4, %5, %6, %7, %8, %9, %10, %11, %12, %13, %14, %15, "
       "%16, %17, %18, %19, %20, %21, %22, %23, %24, %25, %26, %27, %28, %29, %30, %31 "
-      "}, %32, %33, accumulate, 1, 1, 0, 0;\n"
+      "}, a, b, accumulate, 1, 1, 0, 0;\n"
       "}"
       : ACCUMULATORS_32(d, 0)
-      : "l"(a), "l"(b), "r"(static_cast<int>(accumulate)));
+      : "r"(a), "r"(b), "r"(static_cast<int>(accumulate)), "n"(kOperandHigh));
 }
 
-// a in registers, b in shared memory, contracted along its rows.
-__device__ __forceinline__ void multiply(float (&d)[32], const std::uint32_t* a, std::uint64_t b,
+// a in registers, b in shared memory, contracted along its rows or columns.
+template <bool kRows>
+__device__ __forceinline__ void multiply(float (&d)[32], const std::uint32_t* a, std::uint32_t b,
                                          bool accumulate) {
   asm volatile(
       "{\n"
       ".reg .pred accumulate;\n"
+      ".reg .b64 b;\n"
       "setp.ne.b32 accumulate, %37, 0;\n"
+      "mov.b64 b, {%36, %39};\n"
       "wgmma.mma_async.sync.aligned.m64n64k16.f32.bf16.bf16 {"
       "%0, %1, %2, %3, %4, %5, %6, %7, %8, %9, %10, %11, %12, %13, %14, %15, "
       "%16, %17, %18, %19, %20, %21, %22, %23, %24, %25, %26, %27, %28, %29, %30, %31 "
-      "}, {%32, %33, %34, %35}, %36, accumulate, 1, 1, 1;\n"
+      "}, {%32, %33, %34, %35}, b, accumulate, 1, 1, %38;\n"
       "}"
       : ACCUMULATORS_32(d, 0)
-      : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "l"(b), "r"(static_cast<int>(accumulate)));
+      : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b), "r"(static_cast<int>(accumulate)),
+        "n"(static_cast<int>(kRows)), "n"(kOperandHigh));
 }
 
 // a and b in shared memory, both contracted along their columns.
-__device__ __forceinline__ void multiply(float (&d)[64], std::uint64_t a, std::uint64_t b,
+__device__ __forceinline__ void multiply(float (&d)[64], std::uint32_t a, std::uint32_t b,
                                          bool accumulate) {
   asm volatile(
       "{\n"
       ".reg .pred accumulate;\n"
+      ".reg .b64 a, b;\n"
       "setp.ne.b32 accumulate, %66, 0;\n"
+      "mov.b64 a, {%64, %67};\n"
+      "mov.b64 b, {%65, %67};\n"
       "wgmma.mma_async.sync.aligned.m64n128k16.f32.bf16.bf16 {"
       "%0, %1, %2, %3, %4, %5, %6, %7, %8, %9, %10, %11, %12, %13, %14, %15, "
       "%16, %17, %18, %19, %20, %21, %22, %23, %24, %25, %26, %27, %28, %29, %30, %31, "
       "%32, %33, %34, %35, %36, %37, %38, %39, %40, %41, %42, %43, %44, %45, %46, %47, "
       "%48, %49, %50, %51, %52, %53, %54, %55, %56, %57, %58, %59, %60, %61, %62, %63 "
-      "}, %64, %65, accumulate, 1, 1, 0, 0;\n"
+      "}, a, b, accumulate, 1, 1, 0, 0;\n"
       "}"
       : ACCUMULATORS_32(d, 0), ACCUMULATORS_32(d, 32)
-      : "l"(a), "l"(b), "r"(static_cast<int>(accumulate)));
+      : "r"(a), "r"(b), "r"(static_cast<int>(accumulate)), "n"(kOperandHigh));
 }
 
-// a in registers, b in shared memory, contracted along its rows.
-__device__ __forceinline__ void multiply(float (&d)[64], const std::uint32_t* a, std::uint64_t b,
+// a in registers, b in shared memory, contracted along its rows or columns.
+template <bool kRows>
+__device__ __forceinline__ void multiply(float (&d)[64], const std::uint32_t* a, std::uint32_t b,
                                          bool accumulate) {
   asm volatile(
       "{\n"
       ".reg .pred accumulate;\n"
+      ".reg .b64 b;\n"
       "setp.ne.b32 accumulate, %69, 0;\n"
+      "mov.b64 b, {%68, %71};\n"
       "wgmma.mma_async.sync.aligned.m64n128k16.f32.bf16.bf16 {"
       "%0, %1, %2, %3, %4, %5, %6, %7, %8, %9, %10, %11, %12, %13, %14, %15, "
       "%16, %17, %18, %19, %20, %21, %22, %23, %24, %25, %26, %27, %28, %29, %30, %31, "
       "%32, %33, %34, %35, %36, %37, %38, %39, %40, %41, %42, %43, %44, %45, %46, %47, "
       "%48, %49, %50, %51, %52, %53, %54, %55, %56, %57, %58, %59, %60, %61, %62, %63 "
-      "}, {%64, %65, %66, %67}, %68, accumulate, 1, 1, 1;\n"
+      "}, {%64, %65, %66, %67}, b, accumulate, 1, 1, %70;\n"
       "}"
       : ACCUMULATORS_32(d, 0), ACCUMULATORS_32(d, 32)
-      : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "l"(b), "r"(static_cast<int>(accumulate)));
+      : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b), "r"(static_cast<int>(accumulate)),
+        "n"(static_cast<int>(kRows)), "n"(kOperandHigh));
 }
 
 #undef ACCUMULATORS_32

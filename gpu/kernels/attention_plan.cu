@@ -1,0 +1,107 @@
+#include "gpu/error.h"
+#include "gpu/kernels/attention_plan.cuh"
+
+// One block of threads per plan. Tiles keep the order of the sequence, in which neighbours read the
+// same keys while these are in the L2 cache; only the cheapest, an eighth of the work, are moved to
+// the end, to fill what the others leave.
+namespace pairedhead::gpu::attention {
+
+namespace {
+
+constexpr int kThreads = 1024;
+constexpr int kCachedDocuments = 4096;
+
+struct PlanArguments {
+  Sequence sequence;
+  PlanRequest requests[2];
+};
+
+__device__ Tile describe(const Sequence& sequence, const PlanRequest& request, int index) {
+  const int row = index * request.tile_rows;
+  const int last_row = min(row + request.tile_rows, sequence.rows) - 1;
+  const int document = sequence.find_document(row);
+  const int first = request.over_keys ? sequence.first_key(document, row) : row;
+  const int last =
+      request.over_keys
+          ? last_row
+          : sequence.last_query(sequence.find_document_after(document, last_row), last_row);
+  return {row, document, first / request.block_rows, last / request.block_rows};
+}
+
+// Tiles as dear as the last bucket or dearer count as equal.
+__device__ int bucket_of(const Tile& tile) {
+  return min(tile.last_block - tile.first_block, kThreads - 1);
+}
+
+// The sum over the threads before this one.
+__device__ int exclusive_sum(int value) {
+  __shared__ int warp_sums[kThreads / 32];
+  int sum = value;
+  for (int distance = 1; distance < 32; distance *= 2) {
+    const int other = __shfl_up_sync(~0u, sum, distance);
+    if (lane() >= distance) sum += other;
+  }
+  if (lane() == 31) warp_sums[threadIdx.x / 32] = sum;
+  __syncthreads();
+  int before = lane() < static_cast<int>(threadIdx.x / 32) ? warp_sums[lane()] : 0;
+  for (int distance = 16; distance > 0; distance /= 2) {
+    before += __shfl_xor_sync(~0u, before, distance);
+  }
+  return before + sum - value;
+}
+
+__global__ void __launch_bounds__(kThreads)
+    plan_kernel(const __grid_constant__ PlanArguments plans) {
+  launch_dependents();
+  __shared__ std::int32_t documents[kCachedDocuments];
+  __shared__ int counts[kThreads];
+  const PlanRequest& request = plans.requests[blockIdx.x];
+  const int thread = static_cast<int>(threadIdx.x);
+  Sequence sequence = plans.sequence;
+  if (sequence.entries <= kCachedDocuments) {
+    for (int i = thread; i < sequence.entries; i += kThreads) {
+      documents[i] = sequence.cu_seqlens[i];
+    }
+    sequence.cu_seqlens = documents;
+  }
+  counts[thread] = 0;
+  if (thread == 0) *request.plan.next = 0;
+  __syncthreads();
+
+  for (int i = thread; i < request.plan.count; i += kThreads) {
+    atomicAdd(counts + bucket_of(describe(sequence, request, i)), 1);
+  }
+  __syncthreads();
+  const int work = counts[thread] * (thread + 1);
+  const int work_until = exclusive_sum(work) + work;
+  if (thread == kThreads - 1) counts[0] = work_until;
+  __syncthreads();
+  const int cheap_buckets = __syncthreads_count(work_until <= counts[0] / 8);
+
+  // Two passes, the dear tiles and then the cheap ones.
+  int placed = 0;
+  for (const bool cheap : {false, true}) {
+    for (int start = 0; start < request.plan.count; start += kThreads) {
+      const int index = start + thread;
+      Tile tile;
+      bool chosen = false;
+      if (index < request.plan.count) {
+        tile = describe(sequence, request, index);
+        chosen = (bucket_of(tile) < cheap_buckets) == cheap;
+      }
+      const int position = placed + exclusive_sum(chosen);
+      if (chosen) request.plan.tiles[position] = tile;
+      placed += __syncthreads_count(chosen);
+    }
+  }
+}
+
+}  // namespace
+
+void launch_plan(const Sequence& sequence, const PlanRequest (&requests)[2], int count,
+                 cudaStream_t stream) {
+  plan_kernel<<<count, kThreads, 0, stream>>>({sequence, {requests[0], requests[1]}});
+  CUDA_CHECK(cudaGetLastError());
+}
+
+}  // namespace pairedhead::gpu::attention

@@ -1,0 +1,19 @@
+#pragma once
+
+#include "gpu/kernels/attention_tiles.cuh"
+
+namespace pairedhead::gpu::attention {
+
+// What one kernel wants planned: tiles of tile_rows, streamed blocks of block_rows; `over_keys` if
+// the tiles are queries and the blocks keys, else the other way round.
+struct PlanRequest {
+  Plan plan;
+  int tile_rows, block_rows;
+  bool over_keys;
+};
+
+// Fills in one or two plans on `stream`. Every kernel that reads them must wait_for_predecessor().
+void launch_plan(const Sequence& sequence, const PlanRequest (&requests)[2], int count,
+                 cudaStream_t stream);
+
+}  // namespace pairedhead::gpu::attention
