@@ -13,8 +13,8 @@ struct AttentionSettings {
   Pairing pairing = Pairing::none;
   Index window = 0;            // w: plain in tokens; paired in flat rows, never doubled; >= 1
   double softmax_scale = 0.1;  // kappa
-  // Document boundaries in tokens: cu_seqlens[0] = 0, non-decreasing, last = T. Repeated entries are
-  // empty documents.
+  // Document boundaries in tokens: cu_seqlens[0] = 0, non-decreasing, last = T. Repeated entries
+  // are empty documents.
   std::vector<Index> cu_seqlens;
 };
 

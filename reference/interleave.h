@@ -5,9 +5,9 @@
 
 namespace pairedhead::reference {
 
-// The paired view of [T, H, D] as [2T, H/2, D] (SPEC §3.7, §15): the same memory under three strides.
-// Element (flat row R = 2 token + r, slot j, channel d) lies at
-// token * stride_token + r * stride_row + j * stride_slot + d.
+// The paired view of [T, H, D] as [2T, H/2, D] (SPEC §3.7, §15): the same memory under three
+// strides. Element (flat row R = 2 token + r, slot j, channel d) lies at token * stride_token + r *
+// stride_row + j * stride_slot + d.
 struct PairedView {
   Index stride_token, stride_row, stride_slot;
   Index offset(Index flat_row, Index slot) const {

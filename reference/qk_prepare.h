@@ -10,7 +10,7 @@ namespace pairedhead::reference {
 // each piece; all M points lie at its boundary.
 struct QkPrepareSettings {
   bool normalise = true;
-  bool paired = false;     // which rotary table layout, see rotary_apply
+  bool paired = false;  // which rotary table layout, see rotary_apply
   bool shift_keys = false;
 };
 
