@@ -136,7 +136,7 @@ TEST(Judge, DescribesAnElementWithItsRoundingModel) {
   tensor.dtype = DType::bf16;
   const Element element{{3, 0, 17}, 0.5, 0.25, 0.001, "", ""};
   EXPECT_EQ(describe(tensor, element),
-            "grad of q[3, 0, 17]: got 0.5, wanted 0.25, sigma 0.001 (bf16, u = 2^-8, 16 draws), "
+            "grad of q[3, 0, 17]: got 0.5, wanted 0.25, sigma 0.001 (bf16, u = 2^-8, 32 draws), "
             "250 sigma off");
 }
 
