@@ -230,8 +230,11 @@ __device__ __forceinline__ void consume(const BackwardArguments& arguments,
     while (block <= tile.last_block) skip_block();
     store_rows<kDim>(arguments.grad_value, shared.grad_value[warpgroup], grad_value, 1.0f, 1.0f,
                      sequence, row, tile.slot);
-    store_rows<kDim>(arguments.grad_key, shared.grad_key[warpgroup], grad_key,
-                     arguments.softmax_scale, arguments.softmax_scale, sequence, row, tile.slot);
+    const float key_scale = planted(sequence.mutant, KernelMutant::key_gradient_unscaled)
+                                ? 1.0f
+                                : arguments.softmax_scale;
+    store_rows<kDim>(arguments.grad_key, shared.grad_key[warpgroup], grad_key, key_scale, key_scale,
+                     sequence, row, tile.slot);
   }
   if (threadIdx.x % 128 == 0) wait_stores_read();
 }
@@ -264,7 +267,8 @@ __global__ void __launch_bounds__(KeyTeam::kThreads, 1)
 }  // namespace
 
 PlanRequest request_key_plan(const Workspace& workspace, const Sequence& sequence) {
-  return {workspace.plan(1, sequence, kTileRows), kTileRows, kBlockRows, false};
+  return {workspace.plan(1, sequence, kTileRows), kTileRows, std::countr_zero(unsigned{kBlockRows}),
+          false};
 }
 
 void launch_backward_key(const BackwardArguments& arguments, int head_dim, cudaStream_t stream) {

@@ -126,6 +126,7 @@ __device__ __forceinline__ void compute_delta(const BackwardArguments& arguments
     for (int distance = kUnits / 2; distance > 0; distance /= 2) {
       sum += __shfl_xor_sync(~0u, sum, distance);
     }
+    if (planted(arguments.sequence.mutant, KernelMutant::delta_missing)) sum = 0.0f;
     if (unit == 0) shared.delta[warpgroup * kWarpgroupRows + row] = sum;
   }
   __syncwarp();
@@ -267,7 +268,8 @@ __global__ void __launch_bounds__(QueryTeam::kThreads, 1)
 }  // namespace
 
 PlanRequest request_query_plan(const Workspace& workspace, const Sequence& sequence) {
-  return {workspace.plan(0, sequence, kTileRows), kTileRows, kBlockRows, true};
+  return {workspace.plan(0, sequence, kTileRows), kTileRows, std::countr_zero(unsigned{kBlockRows}),
+          true};
 }
 
 void launch_backward_query(const BackwardArguments& arguments, int head_dim, cudaStream_t stream) {

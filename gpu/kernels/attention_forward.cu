@@ -164,8 +164,9 @@ __device__ __forceinline__ void consume(const ForwardArguments& arguments,
       return sequence.first_key(document, of_row);
     };
     const int warpgroup_first_key = first_key(row);
-    const Span upper_span{first_key(upper), upper};
-    const Span lower_span{first_key(lower), lower};
+    const int ahead = planted(sequence.mutant, KernelMutant::sees_next_row) ? 1 : 0;
+    const Span upper_span{first_key(upper), upper + ahead};
+    const Span lower_span{first_key(lower), lower + ahead};
     const int full_from = first_key(last_row);
 
     float scores[kBlockRows / 2];
@@ -175,7 +176,9 @@ __device__ __forceinline__ void consume(const ForwardArguments& arguments,
 
     const auto mask_block = [&](int block) {
       const int first = block * kBlockRows;
-      if (first < full_from || first + kBlockRows - 1 > row) {
+      const bool old_edge =
+          first < full_from && !planted(sequence.mutant, KernelMutant::old_edge_unmasked);
+      if (old_edge || first + kBlockRows - 1 > row) {
         mask(scores, first + own_column, upper_span, lower_span);
       }
     };
@@ -254,7 +257,9 @@ __device__ __forceinline__ void consume(const ForwardArguments& arguments,
       float* logsumexp = arguments.logsumexp + static_cast<std::int64_t>(tile.slot) * sequence.rows;
       const auto write = [&](int of_row, float reference, float total) {
         if (of_row < sequence.rows) {
-          logsumexp[of_row] = fmaf(reference, arguments.softmax_scale, logf(total));
+          const bool base_two = planted(sequence.mutant, KernelMutant::logsumexp_in_base_two);
+          logsumexp[of_row] =
+              fmaf(reference, arguments.softmax_scale, base_two ? log2f(total) : logf(total));
         }
       };
       write(upper, softmax.reference[0], total_upper);
@@ -299,7 +304,8 @@ void attention_forward(const AttentionProblem& problem, HeadView query, HeadView
   const Workspace scratch(problem, workspace);
   const Sequence sequence = describe_sequence(problem);
   const Plan plan = scratch.plan(0, sequence, kTileRows);
-  launch_plan(sequence, {{plan, kTileRows, kBlockRows, true}}, 1, stream);
+  launch_plan(sequence, {{plan, kTileRows, std::countr_zero(unsigned{kBlockRows}), true}}, 1,
+              stream);
   const ForwardArguments arguments{describe_heads(problem, query),
                                    describe_heads(problem, key),
                                    describe_heads(problem, value),

@@ -41,12 +41,17 @@ struct Workspace {
 
 // Boxes of 64 rows hold whole tokens, so the rows per token are a power of two.
 inline Sequence describe_sequence(const AttentionProblem& problem) {
+  const KernelMutant mutant = active_kernel_mutant();
+  int window = problem.window;
+  if (planted(mutant, KernelMutant::window_doubled)) window *= problem.rows_per_token;
+  if (planted(mutant, KernelMutant::window_exclusive)) --window;
   return {problem.cu_seqlens,
           problem.entries,
           std::countr_zero(static_cast<unsigned>(problem.rows_per_token)),
           problem.tokens * problem.rows_per_token,
           problem.slots,
-          problem.window};
+          window,
+          mutant};
 }
 
 // Launches a kernel of specialised warpgroups, one block on each multiprocessor, which may start

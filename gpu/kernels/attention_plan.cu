@@ -25,7 +25,15 @@ __device__ Tile describe(const Sequence& sequence, const PlanRequest& request, i
       request.over_keys
           ? last_row
           : sequence.last_query(sequence.find_document_after(document, last_row), last_row);
-  return {row, document, first / request.block_rows, last / request.block_rows};
+  Tile tile{row, document, first >> request.block_shift, last >> request.block_shift};
+  const int own_first = row >> request.block_shift, own_last = last_row >> request.block_shift;
+  if (planted(sequence.mutant, KernelMutant::first_block_skipped) && tile.first_block < own_first) {
+    ++tile.first_block;
+  }
+  if (planted(sequence.mutant, KernelMutant::last_block_skipped) && tile.last_block > own_last) {
+    --tile.last_block;
+  }
+  return tile;
 }
 
 // Tiles as dear as the last bucket or dearer count as equal.
@@ -68,8 +76,14 @@ __global__ void __launch_bounds__(kThreads)
   if (thread == 0) *request.plan.next = 0;
   __syncthreads();
 
+  // Hardly ever are there more tiles than threads, so the first of each thread is kept.
+  Tile own{};
+  if (thread < request.plan.count) own = describe(sequence, request, thread);
+  const auto tile_at = [&](int index) {
+    return index < kThreads ? own : describe(sequence, request, index);
+  };
   for (int i = thread; i < request.plan.count; i += kThreads) {
-    atomicAdd(counts + bucket_of(describe(sequence, request, i)), 1);
+    atomicAdd(counts + bucket_of(tile_at(i)), 1);
   }
   __syncthreads();
   const int work = counts[thread] * (thread + 1);
@@ -86,7 +100,7 @@ __global__ void __launch_bounds__(kThreads)
       Tile tile;
       bool chosen = false;
       if (index < request.plan.count) {
-        tile = describe(sequence, request, index);
+        tile = tile_at(index);
         chosen = (bucket_of(tile) < cheap_buckets) == cheap;
       }
       const int position = placed + exclusive_sum(chosen);

@@ -4,11 +4,11 @@
 
 namespace pairedhead::gpu::attention {
 
-// What one kernel wants planned: tiles of tile_rows, streamed blocks of block_rows; `over_keys` if
-// the tiles are queries and the blocks keys, else the other way round.
+// What one kernel wants planned: tiles of tile_rows, streamed blocks of 2^block_shift; `over_keys`
+// if the tiles are queries and the blocks keys, else the other way round.
 struct PlanRequest {
   Plan plan;
-  int tile_rows, block_rows;
+  int tile_rows, block_shift;
   bool over_keys;
 };
 

@@ -3,6 +3,7 @@
 #include <cuda.h>
 
 #include "gpu/kernels/hopper.cuh"
+#include "gpu/kernels/mutant.h"
 #include "gpu/kernels/tensor_map.h"
 #include "gpu/kernels/warpgroup_multiply.cuh"
 
@@ -36,6 +37,7 @@ struct Sequence {
   int entries;
   int token_shift;  // log2 of the rows per token
   int rows, slots, window;
+  KernelMutant mutant;
 
   __device__ __forceinline__ int document_begin(int document) const {
     return cu_seqlens[document] << token_shift;
@@ -55,10 +57,14 @@ struct Sequence {
     return document;
   }
   __device__ __forceinline__ int first_key(int document, int row) const {
-    return max(document_begin(document), row - window);
+    const int begin =
+        planted(mutant, KernelMutant::crosses_documents) ? 0 : document_begin(document);
+    return max(begin, row - window);
   }
   __device__ __forceinline__ int last_query(int document, int row) const {
-    return min(document_begin(document + 1) - 1, row + window);
+    const int end =
+        planted(mutant, KernelMutant::crosses_documents) ? rows : document_begin(document + 1);
+    return min(end - 1, row + window);
   }
 };
 

@@ -16,7 +16,17 @@ namespace pairedhead::gpu {
   X(shift_before_rotary, "qk_prepare", "SPEC §11.15", "keys are shifted before they are rotated") \
   X(zero_row_before_first, "qk_prepare", "SPEC §11.18", "shifted channels of row 0 are zero")     \
   X(rotary_backward_same_angle, "qk_prepare", "own", "backward rotates by the forward angle")     \
-  X(no_stagger, "qk_prepare", "own", "every head reads the table's columns [0, D)")
+  X(no_stagger, "qk_prepare", "own", "every head reads the table's columns [0, D)")               \
+  X(window_doubled, "attention_paired", "SPEC §11.4", "the window counts tokens")                 \
+  X(window_exclusive, "attention_plain", "SPEC §11.5", "the oldest key of the window is lost")    \
+  X(crosses_documents, "attention_plain", "own", "only the window bounds the keys")               \
+  X(sees_next_row, "attention_plain", "own", "the forward lets a row see the next one")           \
+  X(old_edge_unmasked, "attention_plain", "own", "blocks on the old edge are taken whole")        \
+  X(first_block_skipped, "attention_plain", "own", "the oldest block of keys is not visited")     \
+  X(last_block_skipped, "attention_plain", "own", "keys miss the last block of queries")          \
+  X(delta_missing, "attention_plain", "own", "the query gradient leaves delta out")               \
+  X(key_gradient_unscaled, "attention_plain", "own", "the key gradient lacks the softmax scale")  \
+  X(logsumexp_in_base_two, "attention_plain", "own", "the sum enters logsumexp as log2")
 
 enum class KernelMutant {
   none,
