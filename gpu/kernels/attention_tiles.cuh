@@ -8,7 +8,7 @@
 #include "gpu/kernels/warpgroup_multiply.cuh"
 
 // What the attention kernels share. All flat rows of a slot are one sequence cut into tiles of 128
-// rows; documents and the window only bound the keys a row sees, lo(R) <= S <= R with
+// or 192 rows; documents and the window only bound the keys a row sees, lo(R) <= S <= R with
 // lo(R) = max(document begin, R - window), which never decreases with R. A block of threads is a
 // producer, whose first warp loads the streamed blocks and whose second loads the tiles that stay,
 // and warpgroups that own 64 rows of the tile each.
@@ -208,6 +208,8 @@ __device__ __forceinline__ void mask(float (&scores)[kCount], int column, Span u
 }
 
 // scores = a b^T over kDim channels: 64 rows of a, kBlockRows of b, tiles of kRowsA and kBlockRows.
+// a stays in shared memory: held in registers across the loop over blocks it was no faster, since
+// such a multiply holds up its warp, and ptxas 13.0 once gave those registers away inside the loop.
 template <int kDim, int kRowsA, int kBlockRows>
 __device__ __forceinline__ void multiply_rows(float (&scores)[kBlockRows / 2], std::uint32_t a,
                                               std::uint32_t b) {
@@ -215,17 +217,6 @@ __device__ __forceinline__ void multiply_rows(float (&scores)[kBlockRows / 2], s
 #pragma unroll
   for (int k = 0; k < kDim / 16; ++k) {
     multiply(scores, a0 + row_operand_step(k, kRowsA), b0 + row_operand_step(k, kBlockRows), k > 0);
-  }
-}
-
-// The same with a in registers.
-template <int kDim, int kBlockRows>
-__device__ __forceinline__ void multiply_rows(float (&scores)[kBlockRows / 2],
-                                              const std::uint32_t (&a)[kDim / 4], std::uint32_t b) {
-  const std::uint32_t b0 = row_operand(b);
-#pragma unroll
-  for (int k = 0; k < kDim / 16; ++k) {
-    multiply<false>(scores, a + 4 * k, b0 + row_operand_step(k, kBlockRows), k > 0);
   }
 }
 
@@ -237,7 +228,7 @@ __device__ __forceinline__ void multiply_columns(float (&sum)[kDim / 2],
   const std::uint32_t b0 = column_operand(b, kBlockRows);
 #pragma unroll
   for (int k = 0; k < kBlockRows / 16; ++k) {
-    multiply<true>(sum, weights + 4 * k, b0 + column_operand_step(k), true);
+    multiply(sum, weights + 4 * k, b0 + column_operand_step(k), true);
   }
 }
 
@@ -248,20 +239,12 @@ __device__ __forceinline__ void pack(std::uint32_t (&packed)[kCount / 2],
   for (int i = 0; i < kCount / 2; ++i) packed[i] = pack_bf16(values[2 * i], values[2 * i + 1]);
 }
 
-// Where this lane finds its row of the 16 x 16 matrix k of its warp's 16 rows, for load_matrices
-// and store_matrices, in a warpgroup's tile [kDim / 64][64][64].
+// Where this lane finds its row of the 16 x 16 matrix k of its warp's 16 rows, for store_matrices,
+// in a warpgroup's tile [kDim / 64][64][64].
 __device__ __forceinline__ std::uint32_t matrix_address(std::uint32_t tile, int k) {
   const int row = static_cast<int>(threadIdx.x % 128) / 32 * 16 + lane() % 16;
   const int unit = k % 4 * 2 + lane() / 16;
   return tile + (k / 4 * kWarpgroupRows + row) * kRowBytes + (unit ^ (row % 8)) * 16;
-}
-
-// A warpgroup's tile of 64 rows as a register operand.
-template <int kDim>
-__device__ __forceinline__ void load_operand(std::uint32_t (&operand)[kDim / 4],
-                                             std::uint32_t tile) {
-#pragma unroll
-  for (int k = 0; k < kDim / 16; ++k) load_matrices(matrix_address(tile, k), operand + 4 * k);
 }
 
 // Writes one warpgroup's 64 x kDim sum, its rows scaled, to rows `row` ... of the tensor, by way of

@@ -124,14 +124,6 @@ __device__ __forceinline__ void store_matrices(std::uint32_t address, std::uint3
                : "memory");
 }
 
-// The same from shared memory into registers.
-__device__ __forceinline__ void load_matrices(std::uint32_t address, std::uint32_t* matrices) {
-  asm volatile("ldmatrix.sync.aligned.m8n8.x4.shared.b16 {%0, %1, %2, %3}, [%4];"
-               : "=r"(matrices[0]), "=r"(matrices[1]), "=r"(matrices[2]), "=r"(matrices[3])
-               : "r"(address)
-               : "memory");
-}
-
 // Programmatic dependent launch: lets the next kernel of the stream start its blocks as
 // multiprocessors come free, and waits for the kernel before to be complete and visible.
 __device__ __forceinline__ void launch_dependents() {

@@ -87,8 +87,7 @@ __device__ __forceinline__ void multiply(float (&d)[32], std::uint32_t a, std::u
       : "r"(a), "r"(b), "r"(static_cast<int>(accumulate)), "n"(kOperandHigh));
 }
 
-// a in registers, b in shared memory, contracted along its rows or columns.
-template <bool kRows>
+// a in registers, b in shared memory, contracted along its rows.
 __device__ __forceinline__ void multiply(float (&d)[32], const std::uint32_t* a, std::uint32_t b,
                                          bool accumulate) {
   asm volatile(
@@ -96,15 +95,15 @@ __device__ __forceinline__ void multiply(float (&d)[32], const std::uint32_t* a,
       ".reg .pred accumulate;\n"
       ".reg .b64 b;\n"
       "setp.ne.b32 accumulate, %37, 0;\n"
-      "mov.b64 b, {%36, %39};\n"
+      "mov.b64 b, {%36, %38};\n"
       "wgmma.mma_async.sync.aligned.m64n64k16.f32.bf16.bf16 {"
       "%0, %1, %2, %3, %4, %5, %6, %7, %8, %9, %10, %11, %12, %13, %14, %15, "
       "%16, %17, %18, %19, %20, %21, %22, %23, %24, %25, %26, %27, %28, %29, %30, %31 "
-      "}, {%32, %33, %34, %35}, b, accumulate, 1, 1, %38;\n"
+      "}, {%32, %33, %34, %35}, b, accumulate, 1, 1, 1;\n"
       "}"
       : ACCUMULATORS_32(d, 0)
       : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b), "r"(static_cast<int>(accumulate)),
-        "n"(static_cast<int>(kRows)), "n"(kOperandHigh));
+        "n"(kOperandHigh));
 }
 
 // a and b in shared memory, both contracted along their columns.
@@ -128,8 +127,7 @@ __device__ __forceinline__ void multiply(float (&d)[64], std::uint32_t a, std::u
       : "r"(a), "r"(b), "r"(static_cast<int>(accumulate)), "n"(kOperandHigh));
 }
 
-// a in registers, b in shared memory, contracted along its rows or columns.
-template <bool kRows>
+// a in registers, b in shared memory, contracted along its rows.
 __device__ __forceinline__ void multiply(float (&d)[64], const std::uint32_t* a, std::uint32_t b,
                                          bool accumulate) {
   asm volatile(
@@ -137,17 +135,17 @@ __device__ __forceinline__ void multiply(float (&d)[64], const std::uint32_t* a,
       ".reg .pred accumulate;\n"
       ".reg .b64 b;\n"
       "setp.ne.b32 accumulate, %69, 0;\n"
-      "mov.b64 b, {%68, %71};\n"
+      "mov.b64 b, {%68, %70};\n"
       "wgmma.mma_async.sync.aligned.m64n128k16.f32.bf16.bf16 {"
       "%0, %1, %2, %3, %4, %5, %6, %7, %8, %9, %10, %11, %12, %13, %14, %15, "
       "%16, %17, %18, %19, %20, %21, %22, %23, %24, %25, %26, %27, %28, %29, %30, %31, "
       "%32, %33, %34, %35, %36, %37, %38, %39, %40, %41, %42, %43, %44, %45, %46, %47, "
       "%48, %49, %50, %51, %52, %53, %54, %55, %56, %57, %58, %59, %60, %61, %62, %63 "
-      "}, {%64, %65, %66, %67}, b, accumulate, 1, 1, %70;\n"
+      "}, {%64, %65, %66, %67}, b, accumulate, 1, 1, 1;\n"
       "}"
       : ACCUMULATORS_32(d, 0), ACCUMULATORS_32(d, 32)
       : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b), "r"(static_cast<int>(accumulate)),
-        "n"(static_cast<int>(kRows)), "n"(kOperandHigh));
+        "n"(kOperandHigh));
 }
 
 #undef ACCUMULATORS_32
