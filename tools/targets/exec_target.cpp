@@ -125,7 +125,15 @@ class ExecTarget : public Target {
   fs::path input_file() const { return scratch_.path() / "inputs.h5"; }
   fs::path output_file() const { return scratch_.path() / "outputs.h5"; }
 
+  // Whoever asks afterwards, from another thread, hears why it ended and not only that it did.
+  [[noreturn]] void end(const std::string& why) const {
+    child_.kill();
+    why_ended_ = why;
+    throw TargetError(why);
+  }
+
   Answer ask(const Component& component, const Parameters& parameters, const Arrays& inputs) const {
+    if (!why_ended_.empty()) throw TargetError(why_ended_);
     BatchCase batch{.name = case_name,
                     .component = component.name,
                     .parameters = parameters.text(),
@@ -141,8 +149,7 @@ class ExecTarget : public Target {
     try {
       return parse_answer(child_.ask(question.dump(), patience_));
     } catch (const TargetError& error) {
-      child_.kill();
-      throw TargetError(sentence(component, parameters, error.what()));
+      end(sentence(component, parameters, error.what()));
     }
   }
 
@@ -155,8 +162,7 @@ class ExecTarget : public Target {
                                      output_file().string(), case_name, batch.size()));
       }
     } catch (const InputError& error) {
-      child_.kill();
-      throw TargetError(sentence(component, parameters, error.what()));
+      end(sentence(component, parameters, error.what()));
     }
     for (const OutputRow& row : component.outputs) {
       const auto given = batch[0].arrays.find(row.key());
@@ -178,6 +184,7 @@ class ExecTarget : public Target {
   std::chrono::duration<double> patience_;
   ScratchFolder scratch_;
   mutable ChildProcess child_;
+  mutable std::string why_ended_;  // empty while the program lives
   mutable std::map<std::string, std::optional<std::string>> skipped_;
 };
 
