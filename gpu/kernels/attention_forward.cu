@@ -1,7 +1,7 @@
 #include "gpu/kernels/attention_launch.h"
 
 // Softmax attention over documents and a window, SPEC §3.6.6 and §3.7, one pass with the running
-// maximum and sum of each row. Keys come in blocks of 128, the newest first, so that the first
+// maximum and sum of each row. Keys come in blocks of 64, the newest first, so that the first
 // block of every row holds the row itself and its maximum is finite from then on.
 namespace pairedhead::gpu {
 
@@ -95,8 +95,8 @@ __device__ __forceinline__ void load_tiles(const ForwardArguments& arguments,
 
 // The running softmax of this thread's two rows. Weights are relative to `reference`, the row's
 // maximum so far. Raising it only when it grows by a large factor would spare most rescalings, but
-// the largest weight would then no longer be exactly 1, and rounding it to bf16 costs up to 50
-// times the error that SPEC §3.10 allows for a row with few keys (verify found it).
+// the largest weight would then no longer be exactly 1, and rounding it to bf16 put rows of few
+// keys up to 50 sigma off.
 struct RunningSoftmax {
   float scale_log2;
   float reference[2] = {-INFINITY, -INFINITY};
