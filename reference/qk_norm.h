@@ -1,16 +1,15 @@
 #pragma once
 
+#include "reference/rms_norm.h"
 #include "reference/tensor.h"
 
 namespace pairedhead::reference {
 
-// SPEC §3 "rms", §3.6.2: over the innermost axis, y = x * (mean x^2 + 2^-23)^(-1/2). x: [T, H, D].
-inline constexpr double rms_epsilon = 0x1p-23;
-
+// SPEC §3.6.2: rms_norm of each head by itself. x, y: [T, H, D]. Throws InputError on other ranks.
 template <class Scalar>
 Tensor<Scalar> qk_norm(const Tensor<Scalar>& x);
 
-// SPEC §5: grad_x = r * (g - y * mean(g * y)).
+// SPEC §5 "rms_norm". x, grad_y, grad_x: [T, H, D].
 template <class Scalar>
 Tensor<Scalar> qk_norm_backward(const Tensor<Scalar>& x, const Tensor<Scalar>& grad_y);
 

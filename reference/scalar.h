@@ -97,4 +97,12 @@ Float128 exp(Float128 x);
 Float128 log(Float128 x);
 Float128 sqrt(Float128 x);
 
+// The logistic function 1 / (1 + e^-x), SPEC's sig.
+template <class Scalar>
+Scalar sigmoid(const Scalar& x) {
+  using pairedhead::exp;
+  using std::exp;
+  return Scalar(1) / (Scalar(1) + exp(-x));
+}
+
 }  // namespace pairedhead

@@ -38,6 +38,18 @@ class Tensor {
   explicit Tensor(Shape shape, Scalar fill = Scalar(0))
       : shape_(std::move(shape)), values_(static_cast<std::size_t>(element_count(shape_)), fill) {}
 
+  // The same values in the same order under another shape. Throws InputError unless it has as many
+  // elements.
+  Tensor reshaped(Shape shape) const& { return Tensor(*this).reshaped(std::move(shape)); }
+  Tensor reshaped(Shape shape) && {
+    if (element_count(shape) != size()) {
+      throw InputError("reshaped: expected a shape of " + std::to_string(size()) +
+                       " elements, got " + to_string(shape));
+    }
+    shape_ = std::move(shape);
+    return std::move(*this);
+  }
+
   const Shape& shape() const { return shape_; }
   Index dim(std::size_t axis) const { return shape_.at(axis); }
   Index size() const { return static_cast<Index>(values_.size()); }
@@ -76,6 +88,15 @@ template <class Scalar>
 void require_heads(const char* what, const Tensor<Scalar>& tensor) {
   if (tensor.shape().size() != 3 || tensor.size() == 0) {
     throw InputError(std::string(what) + ": expected shape [T, H, D], none of them 0, got " +
+                     to_string(tensor.shape()));
+  }
+}
+
+// Throws InputError naming `what` unless the tensor is a matrix with neither extent zero.
+template <class Scalar>
+void require_matrix(const char* what, const Tensor<Scalar>& tensor) {
+  if (tensor.shape().size() != 2 || tensor.size() == 0) {
+    throw InputError(std::string(what) + ": expected a matrix with at least one element, got " +
                      to_string(tensor.shape()));
   }
 }
