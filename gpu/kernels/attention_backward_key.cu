@@ -38,8 +38,8 @@ struct alignas(1024) KeyShared {
       tile_empty[warpgroup].init(4);
     }
     for (int stage = 0; stage < kStages; ++stage) {
-      block_full[stage].init(1 + 32);  // the copy engine's and every lane's
-      block_empty[stage].init(KeyTeam::kWarps);
+      block_full[stage].init(1 + 32);                 // the copy engine's and every lane's
+      block_empty[stage].init(KeyTeam::kWarps * 32);  // every lane has read statistics
     }
     tiles.init(KeyTeam::kWarps + 2);  // and the loaders of tiles and of statistics
   }
@@ -159,7 +159,7 @@ __device__ __forceinline__ void consume(const BackwardArguments& arguments,
     int block = tile.first_block;
     const auto skip_block = [&] {  // one that only other warpgroups see
       shared.block_full[position.stage].wait(position.parity);
-      release(shared.block_empty[position.stage]);
+      shared.block_empty[position.stage].arrive();
       position.advance<kStages>();
       ++block;
     };
@@ -178,7 +178,7 @@ __device__ __forceinline__ void consume(const BackwardArguments& arguments,
       settle(scores);
       settle(grad_key);
       settle(grad_value);
-      if (previous >= 0) release(shared.block_empty[previous]);
+      if (previous >= 0) shared.block_empty[previous].arrive();
       previous = stage;
       multiply_fence();
       multiply_rows<kDim, kWarpgroupRows, kBlockRows>(grad_weights, value, grad_y);
@@ -225,7 +225,7 @@ __device__ __forceinline__ void consume(const BackwardArguments& arguments,
     multiply_wait<0>();
     settle(grad_key);
     settle(grad_value);
-    if (previous >= 0) release(shared.block_empty[previous]);
+    if (previous >= 0) shared.block_empty[previous].arrive();
     release(shared.tile_empty[warpgroup]);
     while (block <= tile.last_block) skip_block();
     store_rows<kDim>(arguments.grad_value, shared.grad_value[warpgroup], grad_value, 1.0f, 1.0f,
