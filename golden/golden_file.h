@@ -23,7 +23,7 @@ struct GoldenCase {
   Arrays inputs;  // by name, "q", "grad_y"; every value representable in its dtype
   std::map<std::string, Tensor<double>> values;  // by "outputs/y" or "grads/q"
   std::map<std::string, DType> dtypes;  // the target's storage type of a value; fp64 if absent
-  std::map<std::string, Tensor<double>> scale;  // sigma of DESIGN §5 by the keys of values; none
+  std::map<std::string, Tensor<double>> scale;  // sigma (tools/verdict/error_scale.h) by keys; none
                                                 // for bitwise values
   // Set by read_golden; write_golden stores this program's own.
   std::string spec_version;

@@ -49,7 +49,7 @@ struct InnerProduct {
 };
 
 // How far <g, J v> and <J^T g, v> are apart, in units of the sum of all |terms|. A backward
-// function is certified by a result under certified_limit (DESIGN §5 of the project's notes).
+// function is certified by a result under certified_limit.
 inline constexpr double certified_limit = 1e-12;
 inline double disagreement(const InnerProduct& forward, const InnerProduct& backward) {
   return std::abs(forward.value - backward.value) / (forward.absolute + backward.absolute);

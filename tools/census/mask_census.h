@@ -14,8 +14,8 @@ struct CensusResult {
   std::string first_wrong;  // the first of them: token, head, digit, expected count, counted
 };
 
-// Recovers whom every row sees, at any size, from two calls (DESIGN §5 "mask census"). Queries are
-// zero, so a row's softmax is uniform over its visible keys and its output is their mean value;
+// Recovers whom every row sees, at any size, from two calls. Queries are zero,
+// so a row's softmax is uniform over its visible keys and its output is their mean value;
 // values are one-hot in a digit of the key's position, so the output counts visible keys by digit.
 // The first call uses the low digit, position mod D, the second (position div 16) mod D; together
 // they name every key within reach. The transpose, who sees each key, is read the same way off the

@@ -61,7 +61,7 @@ struct Component {
   // gradient of a query that sees one key). Absent: never. An output for which this does not hold
   // and whose reference is zero or constant makes the case UNTRUSTED.
   std::function<bool(const Parameters&, const OutputRow&)> trivial;
-  // The same computation on absolute values (a_i of DESIGN §5); empty for bitwise rows.
+  // The same computation on absolute values (a_i of tools/verdict/error_scale.h); bitwise: empty.
   std::function<Values(const Parameters&, const Arrays& inputs)> magnitude;
   // Forward and backward, told apart by name; empty where nothing is timed.
   std::function<Work(const Parameters&, bool backward)> work;

@@ -10,8 +10,8 @@
 
 namespace pairedhead {
 
-// What one run of `verify --target gpu` found, so that it can be checked and not only believed
-// (DESIGN §11): kernels are deterministic, hence another GPU of the kind must give the same bits.
+// What one run of `verify --target gpu` found, so that it can be checked and not only believed:
+// kernels are deterministic, hence another GPU of the kind must give the same bits.
 
 struct RecordedCase {
   std::string component;

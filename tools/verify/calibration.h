@@ -9,8 +9,8 @@
 
 namespace pairedhead {
 
-// How the ratios of many honest cases are distributed, which is what the limits are calibrated on
-// (DESIGN §5): the worst of them should stay a quarter under the limit.
+// How the ratios of many honest cases are distributed, which is what the limits are calibrated on:
+// the worst of them should stay a quarter under the limit.
 class Calibration {
  public:
   // Notes the worst ratios of a case. Bitwise rows have none and are not noted.
