@@ -123,7 +123,7 @@ TEST(Report, ConsoleNamesEveryComponentAndTheRepeatLine) {
 TEST(Report, PathsAreCheckedBeforeTheRun) {
   EXPECT_NO_THROW(check_report_path("out.json"));
   EXPECT_NO_THROW(check_report_path("/tmp/out.xml"));
-  for (const char* path : {"out.html", "out", "out.txt", "/nonexistent/folder/out.json"}) {
+  for (const char* path : {"out.htm", "out", "out.txt", "/nonexistent/folder/out.json"}) {
     EXPECT_THROW(check_report_path(path), InputError) << path;
   }
 }

@@ -85,7 +85,7 @@ TEST(VerifyCommand, ShardsSplitTheCases) {
 TEST(VerifyCommand, BadUsageIsOneSentence) {
   expect_bad_usage("verify --component no_such", "no_such");
   expect_bad_usage("verify --target no_such", "no_such");
-  expect_bad_usage("verify --report out.html", ".json or .xml");
+  expect_bad_usage("verify --report out.txt", ".json, .xml or .html");
   expect_bad_usage("verify --report /nonexistent/out.json", "/nonexistent");
   expect_bad_usage("verify --shard 3/2", "--shard");
   expect_bad_usage("verify --cases -1", "--cases");

@@ -109,7 +109,8 @@ void add_fuzz_command(CLI::App& app, int& exit_code) {
       ->allow_extra_args(false);
   command->add_option("--corpus", arguments->corpus, "Folder of cases that failed")
       ->capture_default_str();
-  command->add_option("--report", arguments->reports, "FILE.json or FILE.xml (repeatable)")
+  command
+      ->add_option("--report", arguments->reports, "FILE.json, FILE.xml or FILE.html (repeatable)")
       ->allow_extra_args(false);
   command->add_option("--seed", arguments->seed, "Of the first turn (default: a new one)");
   command->add_option("--threads", arguments->threads, "Cases judged at once (0: all cores)")

@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include "tools/report/html_report.h"
 #include "tools/report/write_file.h"
 
 namespace pairedhead {
@@ -20,9 +21,9 @@ Index Report::failed() const {
 
 void check_report_path(const std::filesystem::path& path) {
   const auto extension = path.extension();
-  if (extension != ".json" && extension != ".xml") {
-    throw InputError(
-        fmt::format("--report {}: expected a name that ends in .json or .xml", path.string()));
+  if (extension != ".json" && extension != ".xml" && extension != ".html") {
+    throw InputError(fmt::format("--report {}: expected a name that ends in .json, .xml or .html",
+                                 path.string()));
   }
   const auto folder = path.has_parent_path() ? path.parent_path() : std::filesystem::path(".");
   if (!std::filesystem::is_directory(folder)) {
@@ -32,8 +33,16 @@ void check_report_path(const std::filesystem::path& path) {
 }
 
 void write_report(const std::filesystem::path& path, const Report& report) {
+  write_report(path, report, HtmlExtras{});
+}
+
+void write_report(const std::filesystem::path& path, const Report& report,
+                  const HtmlExtras& extras) {
   check_report_path(path);
-  write_file(path, path.extension() == ".json" ? json_report(report) : junit_report(report));
+  const auto extension = path.extension();
+  write_file(path, extension == ".json"  ? json_report(report)
+                   : extension == ".xml" ? junit_report(report)
+                                         : html_report(report, extras));
 }
 
 }  // namespace pairedhead

@@ -36,8 +36,8 @@ std::string json_report(const Report& report);
 // JUnit: one testsuite for the target, one testcase a component.
 std::string junit_report(const Report& report);
 
-// Throws InputError unless the name ends in .json or .xml and its folder exists: asked before the
-// run, so that no work is lost.
+// Throws InputError unless the name ends in .json, .xml or .html and its folder exists: asked
+// before the run, so that no work is lost.
 void check_report_path(const std::filesystem::path& path);
 
 // In the format that the name asks for, whole or not at all. Throws InputError.

@@ -9,8 +9,8 @@
 #include <optional>
 
 #include "tools/record/recorder.h"
+#include "tools/report/html_report.h"
 #include "tools/report/progress.h"
-#include "tools/report/report.h"
 #include "tools/report/write_file.h"
 #include "tools/verify/calibration.h"
 #include "tools/verify/selection.h"
@@ -24,6 +24,8 @@ struct Arguments {
   std::string one_case;
   std::string shard;
   std::vector<std::string> reports;
+  std::string kills;
+  std::vector<std::string> training;
   VerifyOptions options;
   bool full_size = false;
   bool record = false;
@@ -70,8 +72,31 @@ ComponentResult run_one(const Arguments& arguments, Target& target) {
                   {{Parameters::parse(arguments.one_case), arguments.options.seed}}, options);
 }
 
+// Read before the run, so that a wrong name loses no work.
+HtmlExtras read_extras(const Arguments& arguments) {
+  HtmlExtras extras;
+  if (!arguments.kills.empty()) extras.kills = read_kill_lines(arguments.kills);
+  for (const std::string& path : arguments.training) {
+    extras.training.push_back(read_training_log(path));
+  }
+  return extras;
+}
+
+void write_reports(const Arguments& arguments, const Report& report, HtmlExtras extras,
+                   Target& target) {
+  for (const std::filesystem::path path : arguments.reports) {
+    const bool pictures = path.extension() == ".html";
+    if (const auto worst = worst_case(report); pictures && worst) {
+      extras.error_map =
+          error_map(component_named(worst->component), target, worst->planned, worst->output);
+    }
+    write_report(path, report, extras);
+  }
+}
+
 int verify(Arguments arguments) {
   for (const std::string& path : arguments.reports) check_report_path(path);
+  const HtmlExtras extras = read_extras(arguments);
   if (!arguments.shard.empty()) arguments.options.shard = parse_shard(arguments.shard);
   arguments.options.target = arguments.target;
   const auto components = select_components(arguments.components);
@@ -100,7 +125,7 @@ int verify(Arguments arguments) {
   report.seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
 
   fmt::print("{}", console_report(report, is_terminal(STDOUT_FILENO)));
-  for (const std::string& path : arguments.reports) write_report(path, report);
+  write_reports(arguments, report, extras, *target);
   if (report.cases() == 0) {
     throw InputError("verify: no case was run, so nothing was verified");
   }
@@ -144,7 +169,14 @@ void add_verify_command(CLI::App& app, int& exit_code) {
       ->add_option("--case", arguments->one_case,
                    "Run only this case of one component, \"D=16 H=2 ...\"")
       ->excludes(command->get_option("--cases"));
-  command->add_option("--report", arguments->reports, "FILE.json or FILE.xml (repeatable)")
+  command
+      ->add_option("--report", arguments->reports, "FILE.json, FILE.xml or FILE.html (repeatable)")
+      ->allow_extra_args(false);
+  command->add_option("--kills", arguments->kills,
+                      "FILE.json of mutants --json, shown in an HTML report");
+  command
+      ->add_option("--training", arguments->training,
+                   "A training log shown in an HTML report; repeated, the others are the ensemble")
       ->allow_extra_args(false);
   command->add_option("--shard", arguments->shard, "i/n: the i-th of n parts of the cases")
       ->excludes(command->get_option("--case"));
