@@ -8,6 +8,10 @@
 
 namespace pairedhead {
 
+Rounding Rounding::split(std::uint64_t stream) const {
+  return Rounding(mode_, Random(state_).split(stream).bits());
+}
+
 double Rounding::rounded_bf16(double x) {
   if (mode_ == Mode::nearest) return round_to(DType::bf16, x);
   constexpr double smallest_normal = 0x1p-126;

@@ -24,6 +24,10 @@ class Rounding {
 
   bool is_exact() const { return mode_ == Mode::exact; }
 
+  // An independent source of draws for a named part of a computation, the same each time; what is
+  // exact or nearest stays so.
+  Rounding split(std::uint64_t stream) const;
+
   // One M point of dtype bf16. Scalars other than double pass through unchanged.
   template <class Scalar>
   Scalar bf16(const Scalar& x) {

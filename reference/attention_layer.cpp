@@ -1,0 +1,210 @@
+#include "reference/attention_layer.h"
+
+#include <algorithm>
+
+#include "reference/lambda_linear.h"
+#include "reference/mutant.h"
+#include "reference/output_gate.h"
+#include "reference/scalar.h"
+#include "reference/value_mix.h"
+
+namespace pairedhead::reference {
+namespace {
+
+// Rows [first, first + count) of a matrix.
+template <class Scalar>
+Tensor<Scalar> rows(const Tensor<Scalar>& matrix, Index first, Index count) {
+  Tensor<Scalar> part({count, matrix.dim(1)});
+  std::copy_n(&matrix(first, 0), part.size(), part.data());
+  return part;
+}
+
+template <class Scalar>
+Tensor<Scalar> stacked(const Tensor<Scalar>& top, const Tensor<Scalar>& bottom) {
+  Tensor<Scalar> both({top.dim(0) + bottom.dim(0), top.dim(1)});
+  std::copy_n(top.data(), top.size(), both.data());
+  std::copy_n(bottom.data(), bottom.size(), both.data() + top.size());
+  return both;
+}
+
+template <class Scalar>
+Tensor<Scalar> transposed(const Tensor<Scalar>& matrix) {
+  Tensor<Scalar> result({matrix.dim(1), matrix.dim(0)});
+  for (Index i = 0; i < matrix.dim(0); ++i) {
+    for (Index j = 0; j < matrix.dim(1); ++j) result(j, i) = matrix(i, j);
+  }
+  return result;
+}
+
+// Part s (q, k or v) of u, [T, 3C], as [T, H, D].
+template <class Scalar>
+Tensor<Scalar> part_of(const Tensor<Scalar>& u, Index part, Index heads) {
+  const Index width = u.dim(1) / 3;
+  Tensor<Scalar> x({u.dim(0), heads, width / heads});
+  for (Index t = 0; t < u.dim(0); ++t) {
+    std::copy_n(&u(t, part * width), width, &x(t, 0, 0));
+  }
+  return x;
+}
+
+// The inverse for all three.
+template <class Scalar>
+Tensor<Scalar> joined(const Tensor<Scalar>& q, const Tensor<Scalar>& k, const Tensor<Scalar>& v) {
+  const Index tokens = q.dim(0), width = q.dim(1) * q.dim(2);
+  Tensor<Scalar> u({tokens, 3 * width});
+  for (Index t = 0; t < tokens; ++t) {
+    std::copy_n(&q(t, 0, 0), width, &u(t, 0));
+    std::copy_n(&k(t, 0, 0), width, &u(t, width));
+    std::copy_n(&v(t, 0, 0), width, &u(t, 2 * width));
+  }
+  return u;
+}
+
+template <class Scalar>
+void add(const Tensor<Scalar>& x, Tensor<Scalar>& sum) {
+  for (Index i = 0; i < sum.size(); ++i) sum[i] += x[i];
+}
+
+// Wb[0:3C] and Wb[3C:4C] as their products read them.
+template <class Scalar>
+Tensor<Scalar> input_weights(const Tensor<Scalar>& qkvo) {
+  return rows(qkvo, 0, qkvo.dim(0) / 4 * 3);
+}
+template <class Scalar>
+Tensor<Scalar> output_weights(const Tensor<Scalar>& qkvo) {
+  const Tensor<Scalar> o = rows(qkvo, qkvo.dim(0) / 4 * 3, qkvo.dim(0) / 4);
+  return mutated(Mutant::output_projection_transposed) ? transposed(o) : o;
+}
+
+QkPrepareSettings prepare_settings(const AttentionLayerSettings& settings) {
+  return {.normalise = true,
+          .paired = settings.attention.pairing != Pairing::none,
+          .shift_keys = settings.shift_keys};
+}
+
+// Undoes the shift's reach across the starts of documents, or takes its gradient away there.
+template <class Scalar>
+void reset_shift_at_documents(const Tensor<Scalar>& unshifted, const std::vector<Index>& cu_seqlens,
+                              Tensor<Scalar>& key) {
+  for (const Index start : cu_seqlens) {
+    if (start < key.dim(0)) {
+      std::copy_n(&unshifted(start, 0, 0), key.dim(1) * key.dim(2), &key(start, 0, 0));
+    }
+  }
+}
+
+template <class Scalar>
+void check(const Tensor<Scalar>& a, const Tensor<Scalar>& value_embedding,
+           const AttentionLayerWeights<Scalar>& weights, const AttentionLayerSettings& settings) {
+  require_matrix("a", a);
+  const Index width = a.dim(1);
+  if (settings.heads < 1 || width % settings.heads != 0) {
+    throw InputError("attention layer: expected a number of heads that divides " +
+                     std::to_string(width) + " channels, got " + std::to_string(settings.heads));
+  }
+  require_shape("qkvo", weights.qkvo, {4 * width, width});
+  if (value_embedding.size() > 0) require_shape("value embedding", value_embedding, a.shape());
+}
+
+}  // namespace
+
+template <class Scalar>
+Tensor<Scalar> attention_layer(const Tensor<Scalar>& a, const Tensor<Scalar>& value_embedding,
+                               const AttentionLayerWeights<Scalar>& weights,
+                               const RotaryFactors<Scalar>& factors,
+                               const AttentionLayerSettings& settings, Rounding rounding,
+                               AttentionLayerTape<Scalar>& tape) {
+  check(a, value_embedding, weights, settings);
+  const Tensor<Scalar> u = rounding.split(1).bf16(
+      lambda_linear(a, input_weights(weights.qkvo), weights.alpha, rounding.split(2)));
+  tape.raw = {part_of(u, 0, settings.heads), part_of(u, 1, settings.heads)};
+  tape.raw_value = part_of(u, 2, settings.heads);
+
+  tape.prepared = qk_prepare(tape.raw, factors.cosine, factors.sine, prepare_settings(settings));
+  if (mutated(Mutant::shift_reset_at_documents) && settings.shift_keys) {
+    auto unshifted = prepare_settings(settings);
+    unshifted.shift_keys = false;
+    reset_shift_at_documents(qk_prepare(tape.raw, factors.cosine, factors.sine, unshifted).key,
+                             settings.attention.cu_seqlens, tape.prepared.key);
+  }
+  tape.prepared.query = rounding.split(3).bf16(std::move(tape.prepared.query));
+  tape.prepared.key = rounding.split(4).bf16(std::move(tape.prepared.key));
+
+  tape.value = tape.raw_value;
+  if (value_embedding.size() > 0) {
+    Tensor<Scalar> added = value_embedding;
+    if (mutated(Mutant::value_embedding_scaled_by_alpha)) {
+      for (Scalar& x : added.values()) x *= weights.alpha;
+    }
+    tape.value = rounding.split(5).bf16(value_mix(tape.raw_value, added, a, weights.value_gate));
+  }
+  tape.y =
+      rounding.split(6).bf16(attention_forward(tape.prepared.query, tape.prepared.key, tape.value,
+                                               settings.attention, rounding.split(7))
+                                 .y);
+  tape.gated = rounding.split(8).bf16(output_gate(tape.y, a, weights.gate));
+  return lambda_linear(tape.gated.reshaped(a.shape()), output_weights(weights.qkvo), weights.omega,
+                       rounding.split(9));
+}
+
+template <class Scalar>
+AttentionLayerGradients<Scalar> attention_layer_backward(
+    const Tensor<Scalar>& a, const Tensor<Scalar>& value_embedding,
+    const AttentionLayerWeights<Scalar>& weights, const RotaryFactors<Scalar>& factors,
+    const AttentionLayerSettings& settings, const AttentionLayerTape<Scalar>& tape,
+    const Tensor<Scalar>& grad_out, Rounding rounding) {
+  check(a, value_embedding, weights, settings);
+  require_shape("grad_out", grad_out, a.shape());
+  AttentionLayerGradients<Scalar> grad;
+
+  LambdaLinearGradients<Scalar> out =
+      lambda_linear_backward(tape.gated.reshaped(a.shape()), output_weights(weights.qkvo),
+                             weights.omega, grad_out, rounding.split(9));
+  grad.omega = out.lambda;
+  OutputGateGradients<Scalar> gate = output_gate_backward(
+      tape.y, a, weights.gate, rounding.split(11).bf16(std::move(out.a)).reshaped(tape.y.shape()));
+  grad.gate = std::move(gate.w);
+
+  AttentionGradients<Scalar> attention = attention_backward(
+      tape.prepared.query, tape.prepared.key, tape.value,
+      rounding.split(12).bf16(std::move(gate.y)), settings.attention, rounding.split(7));
+  attention.value = rounding.split(13).bf16(std::move(attention.value));
+  QueryKey<Scalar> prepared = {rounding.split(14).bf16(std::move(attention.query)),
+                               rounding.split(15).bf16(std::move(attention.key))};
+  QueryKey<Scalar> raw = qk_prepare_backward(tape.raw, prepared, factors.cosine, factors.sine,
+                                             prepare_settings(settings));
+  const Tensor<Scalar> grad_u =
+      rounding.split(16).bf16(joined(raw.query, raw.key, attention.value));
+  LambdaLinearGradients<Scalar> in = lambda_linear_backward(
+      a, input_weights(weights.qkvo), weights.alpha, grad_u, rounding.split(2));
+  grad.alpha = in.lambda;
+  grad.qkvo = stacked(in.w, out.w);
+
+  grad.a = std::move(in.a);
+  if (!mutated(Mutant::output_gate_input_gradient_lost)) add(gate.a, grad.a);
+  if (value_embedding.size() > 0) {
+    ValueMixGradients<Scalar> mix =
+        value_mix_backward(tape.raw_value, value_embedding, a, weights.value_gate, attention.value);
+    add(mix.a, grad.a);
+    grad.value_embedding = std::move(mix.ve);
+    grad.value_gate = std::move(mix.w);
+  }
+  return grad;
+}
+
+#define INSTANTIATE(Scalar)                                                               \
+  template Tensor<Scalar> attention_layer(                                                \
+      const Tensor<Scalar>&, const Tensor<Scalar>&, const AttentionLayerWeights<Scalar>&, \
+      const RotaryFactors<Scalar>&, const AttentionLayerSettings&, Rounding,              \
+      AttentionLayerTape<Scalar>&);                                                       \
+  template AttentionLayerGradients<Scalar> attention_layer_backward(                      \
+      const Tensor<Scalar>&, const Tensor<Scalar>&, const AttentionLayerWeights<Scalar>&, \
+      const RotaryFactors<Scalar>&, const AttentionLayerSettings&,                        \
+      const AttentionLayerTape<Scalar>&, const Tensor<Scalar>&, Rounding);
+INSTANTIATE(double)
+INSTANTIATE(Magnitude)
+INSTANTIATE(Dual)
+INSTANTIATE(Float128)
+#undef INSTANTIATE
+
+}  // namespace pairedhead::reference
