@@ -64,6 +64,14 @@ TEST(Scalar, MagnitudeBoundsThePropagatedError) {
   }
 }
 
+TEST(Scalar, SigmoidIsTheLogisticFunction) {
+  EXPECT_EQ(sigmoid(0.0), 0.5);
+  EXPECT_NEAR(sigmoid(std::log(3.0)), 0.75, 0x1p-52);
+  EXPECT_EQ(sigmoid(-1000.0), 0);  // e^1000 is no number, its reciprocal is
+  EXPECT_EQ(sigmoid(1000.0), 1);
+  EXPECT_NEAR(sigmoid(Dual(std::log(3.0), 1)).derivative, 3.0 / 16, 0x1p-52);
+}
+
 TEST(Scalar, Float128AgreesWithDoubleAndGoesOn) {
   for (const double x : {0.3, 1.7, 4.0}) {
     const double y = composite(x);

@@ -39,6 +39,10 @@ struct InnerProduct {
       absolute += std::abs(a[i] * b[i]);
     }
   }
+  void add(double a, double b) {
+    value += a * b;
+    absolute += std::abs(a * b);
+  }
   // <gradient, derivative of y>
   void add(const Tensor<double>& gradient, const Tensor<Dual>& y) {
     for (Index i = 0; i < y.size(); ++i) {

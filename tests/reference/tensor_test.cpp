@@ -43,6 +43,23 @@ TEST(Tensor, RequireHeadsWantsThreeAxesWithElements) {
   EXPECT_THROW(require_heads("q", Tensor<double>({0, 3, 4})), InputError);
 }
 
+TEST(Tensor, RequireMatrixWantsTwoAxesWithElements) {
+  EXPECT_NO_THROW(require_matrix("w", Tensor<double>({1, 2})));
+  EXPECT_THROW(require_matrix("w", Tensor<double>({1, 2, 3})), InputError);
+  EXPECT_THROW(require_matrix("w", Tensor<double>({0, 2})), InputError);
+}
+
+TEST(Tensor, ReshapedKeepsTheOrderOfValues) {
+  Tensor<double> x({2, 3});
+  for (Index i = 0; i < 6; ++i) x[i] = static_cast<double>(i);
+  const Tensor<double> y = x.reshaped({3, 1, 2});
+  EXPECT_EQ(y.shape(), (Shape{3, 1, 2}));
+  EXPECT_EQ(y(2, 0, 1), 5);
+  EXPECT_EQ(x.shape(), (Shape{2, 3}));
+  EXPECT_EQ(std::move(x).reshaped({6})[4], 4);
+  EXPECT_THROW(y.reshaped({5}), InputError);
+}
+
 TEST(Tensor, CastConvertsElements) {
   const auto x = cast<Magnitude>(Tensor<double>({2}, -3.0));
   EXPECT_EQ(x[1].value, -3);

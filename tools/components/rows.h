@@ -12,6 +12,9 @@ std::vector<Component> movement_rows();   // interleave, deinterleave, key_shift
 std::vector<Component> rotary_rows();     // rotary_table, yarn_update, rotary_plain, rotary_paired
 std::vector<Component> qk_rows();         // qk_norm, qk_prepare
 std::vector<Component> attention_rows();  // attention_plain, attention_paired
+std::vector<Component> trunk_rows();      // norm, relu_squared, gates and mixes
+std::vector<Component> embedding_rows();  // embedding, value_embedding
+std::vector<Component> linear_rows();     // linear, lambda_linear, mlp
 std::vector<Component> data_rows();       // window_schedule, document_packer, shard_reader
 
 // Shape rules that several rows share. Each throws InputError with one sentence.

@@ -6,16 +6,40 @@ namespace pairedhead {
 namespace {
 
 const std::vector<std::string>& table_order() {
-  static const std::vector<std::string> order = {
-      "interleave",       "deinterleave",    "rotary_table", "yarn_update",    "rotary_plain",
-      "rotary_paired",    "qk_norm",         "key_shift",    "qk_prepare",     "attention_plain",
-      "attention_paired", "window_schedule", "shard_reader", "document_packer"};
+  static const std::vector<std::string> order = {"interleave",
+                                                 "deinterleave",
+                                                 "rotary_table",
+                                                 "yarn_update",
+                                                 "rotary_plain",
+                                                 "rotary_paired",
+                                                 "qk_norm",
+                                                 "key_shift",
+                                                 "qk_prepare",
+                                                 "value_mix",
+                                                 "attention_plain",
+                                                 "attention_paired",
+                                                 "output_gate",
+                                                 "rms_norm",
+                                                 "linear",
+                                                 "lambda_linear",
+                                                 "mlp",
+                                                 "relu_squared",
+                                                 "embedding",
+                                                 "value_embedding",
+                                                 "smear",
+                                                 "residual_mix",
+                                                 "skip",
+                                                 "backout",
+                                                 "window_schedule",
+                                                 "shard_reader",
+                                                 "document_packer"};
   return order;
 }
 
 std::vector<Component> collect() {
   std::vector<Component> table;
-  for (auto rows : {movement_rows(), rotary_rows(), qk_rows(), attention_rows(), data_rows()}) {
+  for (auto rows : {movement_rows(), rotary_rows(), qk_rows(), attention_rows(), trunk_rows(),
+                    embedding_rows(), linear_rows(), data_rows()}) {
     table.insert(table.end(), rows.begin(), rows.end());
   }
   const auto place = [](const Component& component) {

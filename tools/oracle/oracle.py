@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Writes golden/oracle/<component>.h5: cases judged by a third formulation of SPEC (mathematics.py, data.py).
 
-    python3 tools/oracle/oracle.py [--out golden/oracle]
+    python3 tools/oracle/oracle.py [--out golden/oracle] [--component NAME]...
 
 Inputs come from seeded normals rounded to bf16; gradients are autograd's of sum(output * grad_output).
 """
@@ -15,13 +15,15 @@ import torch
 
 import data
 import mathematics as m
+import trunk_cases
 from golden_schema import Case, write_golden
 
 HERE = pathlib.Path(__file__).resolve().parent
 
 
 def provenance():
-    sources = b"".join((HERE / name).read_bytes() for name in ("data.py", "mathematics.py", "oracle.py"))
+    sources = b"".join((HERE / name).read_bytes() for name in ("data.py", "mathematics.py", "trunk.py",
+                                                            "trunk_cases.py", "oracle.py"))
     return {
         "created_by": "tools/oracle/oracle.py",
         "script_sha256": hashlib.sha256(sources).hexdigest(),
@@ -223,15 +225,20 @@ def component_cases():
                            for i, count in enumerate([1, 500])]
     yield "document_packer", [document_packer_case("document_packer", 300 + i, *setting)
                               for i, setting in enumerate([(1, 3, 5, 2), (16, 4, 9, 7), (64, 2, 70, 2048)])]
+    yield from trunk_cases.component_cases()
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--out", type=pathlib.Path, default=HERE.parents[1] / "golden" / "oracle")
-    directory = parser.parse_args().out
+    parser.add_argument("--component", action="append", help="only this one (repeatable)")
+    arguments = parser.parse_args()
+    directory = arguments.out
     directory.mkdir(parents=True, exist_ok=True)
     torch.set_num_threads(1)
     for component, cases in component_cases():
+        if arguments.component and component not in arguments.component:
+            continue
         path = directory / f"{component}.h5"
         write_golden(path, "oracle", cases, provenance())
         print(f"{path}: {len(cases)} cases, {path.stat().st_size} bytes")

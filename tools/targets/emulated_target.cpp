@@ -11,6 +11,7 @@
 #include "gpu/emulated/qk_prepare.h"
 #include "gpu/emulated/yarn.h"
 #include "tools/targets/case_layout.h"
+#include "tools/targets/emulated_trunk.h"
 
 namespace pairedhead {
 namespace {
@@ -159,14 +160,20 @@ void movement(const Parameters& parameters, const Arrays& inputs, Arrays& output
                               strides, bits(outputs, to_flat ? "grads/x" : "outputs/x"));
 }
 
-const std::map<std::string, Run>& runs() {
-  static const std::map<std::string, Run> map = {
+std::map<std::string, Run> all_runs() {
+  std::map<std::string, Run> runs = {
       {"attention_paired", attention},   {"attention_plain", attention},
       {"deinterleave", movement<false>}, {"interleave", movement<true>},
       {"key_shift", key_shift},          {"qk_norm", qk_norm},
       {"qk_prepare", qk_prepare},        {"rotary_paired", rotary<true>},
       {"rotary_plain", rotary<false>},   {"rotary_table", rotary_table},
       {"yarn_update", yarn_update}};
+  runs.insert(emulated_trunk_runs().begin(), emulated_trunk_runs().end());
+  return runs;
+}
+
+const std::map<std::string, Run>& runs() {
+  static const std::map<std::string, Run> map = all_runs();
   return map;
 }
 
