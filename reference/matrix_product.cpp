@@ -11,26 +11,36 @@ namespace {
 
 using RowMajor = Eigen::Matrix<double, Eigen::Dynamic, Eigen::Dynamic, Eigen::RowMajor>;
 
+// product = left * right, in blocks of its longer axis. These are cut by the shape alone, so that
+// results do not depend on the threads.
+template <class Left, class Right>
+void multiply_in_blocks(const Left& left, const Right& right, Eigen::Map<RowMajor> product) {
+  constexpr Index block = 128;
+  const bool by_rows = product.rows() >= product.cols();
+  const Index length = by_rows ? product.rows() : product.cols();
+#pragma omp parallel for schedule(dynamic) if (product.size() * left.cols() > 1 << 20)
+  for (Index first = 0; first < length; first += block) {
+    const Index count = std::min(block, length - first);
+    if (by_rows) {
+      product.middleRows(first, count).noalias() = left.middleRows(first, count) * right;
+    } else {
+      product.middleCols(first, count).noalias() = left * right.middleCols(first, count);
+    }
+  }
+}
+
 // op(a) * op(b), each transposed or not.
 template <bool transpose_a, bool transpose_b>
 void multiply(const Tensor<double>& a, const Tensor<double>& b, Tensor<double>& product) {
   const Eigen::Map<const RowMajor> left(a.data(), a.dim(0), a.dim(1));
   const Eigen::Map<const RowMajor> right(b.data(), b.dim(0), b.dim(1));
-  Eigen::Map<RowMajor> all(product.data(), product.dim(0), product.dim(1));
-  // Blocks of rows are cut by the shape alone, so that results do not depend on the threads.
-  constexpr Index block = 128;
-  const Index rows = product.dim(0), sum_length = a.dim(transpose_a ? 0 : 1);
-#pragma omp parallel for schedule(dynamic) if (rows * product.dim(1) * sum_length > 1 << 20)
-  for (Index first = 0; first < rows; first += block) {
-    const Index count = std::min(block, rows - first);
-    auto target = all.middleRows(first, count);
-    if constexpr (transpose_a) {
-      target.noalias() = left.middleCols(first, count).transpose() * right;
-    } else if constexpr (transpose_b) {
-      target.noalias() = left.middleRows(first, count) * right.transpose();
-    } else {
-      target.noalias() = left.middleRows(first, count) * right;
-    }
+  const Eigen::Map<RowMajor> result(product.data(), product.dim(0), product.dim(1));
+  if constexpr (transpose_a) {
+    multiply_in_blocks(left.transpose(), right, result);
+  } else if constexpr (transpose_b) {
+    multiply_in_blocks(left, right.transpose(), result);
+  } else {
+    multiply_in_blocks(left, right, result);
   }
 }
 

@@ -29,11 +29,13 @@ TEST(MatrixProduct, ByHand) {
   EXPECT_EQ(transposed_times(a, ab)(1, 0), 3 * ab(0, 0));
 }
 
-// Shapes on both sides of the block of 128 rows. A sum of 90 products, in whatever order.
+// Shapes on both sides of the blocks of 128 rows or columns. A sum of 90 products, in whatever
+// order.
 TEST(MatrixProduct, ThreeFormsAgreeWithFloat128) {
   Random random(1);
-  for (const Index rows : {1, 127, 300}) {
-    const auto a = normal_tensor({rows, 90}, random), b = normal_tensor({90, 33}, random);
+  for (const auto& [rows, columns] :
+       {std::pair<Index, Index>{1, 33}, {127, 33}, {300, 33}, {1, 300}, {40, 129}}) {
+    const auto a = normal_tensor({rows, 90}, random), b = normal_tensor({90, columns}, random);
     const auto accurate = times(cast<Float128>(a), cast<Float128>(b));
     const auto terms = times(cast<Magnitude>(a), cast<Magnitude>(b));
     for (const Tensor<double>& product :
@@ -45,14 +47,16 @@ TEST(MatrixProduct, ThreeFormsAgreeWithFloat128) {
 
 TEST(MatrixProduct, DoesNotDependOnTheThreads) {
   Random random(2);
-  const auto a = normal_tensor({520, 70}, random), b = normal_tensor({70, 65}, random);
   const int threads = omp_get_max_threads();
-  omp_set_num_threads(1);
-  const Tensor<double> alone = times(a, b);
-  omp_set_num_threads(3);
-  const Tensor<double> together = times(a, b);
-  omp_set_num_threads(threads);
-  for (Index i = 0; i < alone.size(); ++i) ASSERT_EQ(alone[i], together[i]);
+  for (const auto& [rows, columns] : {std::pair<Index, Index>{520, 65}, {65, 520}}) {
+    const auto a = normal_tensor({rows, 70}, random), b = normal_tensor({70, columns}, random);
+    omp_set_num_threads(1);
+    const Tensor<double> alone = times(a, b);
+    omp_set_num_threads(3);
+    const Tensor<double> together = times(a, b);
+    omp_set_num_threads(threads);
+    for (Index i = 0; i < alone.size(); ++i) ASSERT_EQ(alone[i], together[i]);
+  }
 }
 
 TEST(MatrixProduct, RefusesFactorsThatDoNotFit) {
