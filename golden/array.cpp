@@ -2,6 +2,8 @@
 
 #include <cmath>
 
+#include "reference/fp8.h"
+
 namespace pairedhead {
 
 Array::Array(DType dtype_in, Shape shape_in) : dtype(dtype_in), shape(std::move(shape_in)) {
@@ -20,6 +22,9 @@ double Array::at(Index i) const {
       return as<std::int32_t>()[i];
     case DType::uint16:
       return as<std::uint16_t>()[i];
+    case DType::e4m3:
+    case DType::e5m2:
+      return from_fp8_bits(dtype, as<std::uint8_t>()[i]);
   }
   return NAN;
 }
@@ -40,6 +45,10 @@ void Array::set(Index i, double value) {
       return;
     case DType::uint16:
       as<std::uint16_t>()[i] = static_cast<std::uint16_t>(std::lrint(value));
+      return;
+    case DType::e4m3:
+    case DType::e5m2:
+      as<std::uint8_t>()[i] = to_fp8_bits(dtype, value);
       return;
   }
 }

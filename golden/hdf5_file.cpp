@@ -77,6 +77,8 @@ hid_t stored_type(DType dtype) {
   switch (dtype) {
     case DType::bf16:
     case DType::fp32:
+    case DType::e4m3:
+    case DType::e5m2:
       return H5T_IEEE_F32LE;
     case DType::fp64:
       return H5T_IEEE_F64LE;
@@ -88,9 +90,7 @@ hid_t stored_type(DType dtype) {
   return -1;
 }
 
-bool is_float(DType dtype) {
-  return dtype == DType::bf16 || dtype == DType::fp32 || dtype == DType::fp64;
-}
+bool is_float(DType dtype) { return dtype != DType::int32 && dtype != DType::uint16; }
 
 // Chunks keep the inner axes whole and hold at most chunk_elements where they can.
 std::vector<hsize_t> chunk_dims(const Shape& shape) {
@@ -450,7 +450,8 @@ std::optional<DType> Reader::dtype(const std::string& dataset) const {
   try {
     return dtype_of(word);
   } catch (const InputError&) {
-    fail(path(), dataset + " attribute dtype", "one of bf16, fp32, fp64, int32, uint16", word);
+    fail(path(), dataset + " attribute dtype", "one of bf16, fp32, fp64, int32, uint16, e4m3, e5m2",
+         word);
   }
 }
 

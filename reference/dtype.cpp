@@ -5,11 +5,15 @@
 #include <limits>
 
 #include "reference/error.h"
+#include "reference/fp8.h"
 
 namespace pairedhead {
 
 std::size_t size_of(DType dtype) {
   switch (dtype) {
+    case DType::e4m3:
+    case DType::e5m2:
+      return 1;
     case DType::bf16:
     case DType::uint16:
       return 2;
@@ -19,7 +23,7 @@ std::size_t size_of(DType dtype) {
     case DType::fp64:
       return 8;
   }
-  throw InputError("dtype: expected one of bf16, fp32, fp64, int32, uint16");
+  throw InputError("dtype: expected one of bf16, fp32, fp64, int32, uint16, e4m3, e5m2");
 }
 
 double unit_roundoff(DType dtype) {
@@ -30,6 +34,10 @@ double unit_roundoff(DType dtype) {
       return 0x1p-24;
     case DType::fp64:
       return 0x1p-53;
+    case DType::e4m3:
+      return 0x1p-4;
+    case DType::e5m2:
+      return 0x1p-3;
     case DType::int32:
     case DType::uint16:
       return 0;
@@ -49,15 +57,20 @@ std::string_view name_of(DType dtype) {
       return "int32";
     case DType::uint16:
       return "uint16";
+    case DType::e4m3:
+      return "e4m3";
+    case DType::e5m2:
+      return "e5m2";
   }
   return "?";
 }
 
 DType dtype_of(std::string_view name) {
-  for (DType d : {DType::bf16, DType::fp32, DType::fp64, DType::int32, DType::uint16}) {
+  for (DType d : {DType::bf16, DType::fp32, DType::fp64, DType::int32, DType::uint16, DType::e4m3,
+                  DType::e5m2}) {
     if (name == name_of(d)) return d;
   }
-  throw InputError("dtype: expected one of bf16, fp32, fp64, int32, uint16, got \"" +
+  throw InputError("dtype: expected one of bf16, fp32, fp64, int32, uint16, e4m3, e5m2, got \"" +
                    std::string(name) + "\"");
 }
 
@@ -88,6 +101,9 @@ double round_to(DType dtype, double value) {
       return static_cast<double>(static_cast<float>(value));
     case DType::fp64:
       return value;
+    case DType::e4m3:
+    case DType::e5m2:
+      return from_fp8_bits(dtype, to_fp8_bits(dtype, value));
     case DType::int32:
     case DType::uint16:
       return std::nearbyint(value);

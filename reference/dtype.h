@@ -8,16 +8,16 @@
 namespace pairedhead {
 
 // Storage type of one element, as a target holds it in memory.
-enum class DType { bf16, fp32, fp64, int32, uint16 };
+enum class DType { bf16, fp32, fp64, int32, uint16, e4m3, e5m2 };
 
 // Bytes of one element.
 std::size_t size_of(DType dtype);
 
 // Unit roundoff: the largest relative error of one rounding to nearest. bf16 2^-8, fp32 2^-24,
-// fp64 2^-53; 0 for the integer types, which hold their values exactly.
+// fp64 2^-53, e4m3 2^-4, e5m2 2^-3; 0 for the integer types, which hold their values exactly.
 double unit_roundoff(DType dtype);
 
-// "bf16", "fp32", "fp64", "int32", "uint16": the words of golden files and reports.
+// "bf16", "fp32", "fp64", "int32", "uint16", "e4m3", "e5m2": the words of golden files and reports.
 std::string_view name_of(DType dtype);
 
 // The inverse of name_of. Throws InputError on any other word.
@@ -29,7 +29,8 @@ DType dtype_of(std::string_view name);
 std::uint16_t to_bf16_bits(double value);
 double from_bf16_bits(std::uint16_t bits);
 
-// The value that `value` becomes when stored as `dtype` (nearest, ties to even) and read back.
+// The value that `value` becomes when stored as `dtype` (nearest, ties to even; the fp8 types
+// saturate) and read back.
 double round_to(DType dtype, double value);
 
 }  // namespace pairedhead

@@ -131,6 +131,46 @@ namespace pairedhead {
   X(value_embedding_gradient_of_first_use) \
   X(tied_gradient_of_head_only)            \
   X(split_lookup_reads_head)               \
+  X(fp8_formats_exchanged)                 \
+  X(fp8_without_scale)                     \
+  X(fp8_truncates)                         \
+  X(fp8_overflow_to_nan)                   \
+  X(fp8_quotient_in_bf16)                  \
+  X(polar_without_safety)                  \
+  X(polar_norm_of_rows)                    \
+  X(polar_coefficients_exchanged)          \
+  X(polar_half_unmirrored)                 \
+  X(polar_without_linear_term)             \
+  X(polar_four_iterations)                 \
+  X(polar_first_coefficients_kept)         \
+  X(variance_of_columns)                   \
+  X(variance_before_update)                \
+  X(variance_norm_not_restored)            \
+  X(variance_added_whole)                  \
+  X(momentum_adds_whole_gradient)          \
+  X(nesterov_with_old_moment)              \
+  X(momentum_without_look_ahead)           \
+  X(split_mask_strict)                     \
+  X(split_mask_opposite)                   \
+  X(split_mask_after_update)               \
+  X(split_rounds_to_nearest)               \
+  X(split_decay_without_rate)              \
+  X(split_mantissa_unread)                 \
+  X(normuon_shape_of_views)                \
+  X(normuon_bank_as_one)                   \
+  X(normuon_decay_without_multiplier)      \
+  X(adam_betas_exchanged)                  \
+  X(adam_updates_from_zero)                \
+  X(adam_without_bias_correction)          \
+  X(adam_epsilon_inside_root)              \
+  X(adam_epsilon_after_correction)         \
+  X(adam_decay_by_rate)                    \
+  X(adam_mask_keeps_zero)                  \
+  X(rate_changes_with_phase)               \
+  X(rate_of_extension_is_top)              \
+  X(rate_cools_to_zero)                    \
+  X(momentum_warms_from_step_one)          \
+  X(momentum_cools_before_extension)       \
   X(window_schedule_phase_late)            \
   X(short_window_is_long)                  \
   X(packer_resumes_truncated)              \

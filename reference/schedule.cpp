@@ -87,17 +87,23 @@ std::vector<WindowTransition> window_transitions(const ScheduleSettings& setting
 double learning_rate(Index step, const ScheduleSettings& settings) {
   require_step(step, settings);
   const Index n = settings.scheduled;
-  if (step > n) return 0.1;
-  const double top = 3 * step > 2 * n ? 1.73 : 3 * step > n ? 1.52 : 1.0;
+  if (step > n) return mutated(Mutant::rate_of_extension_is_top) ? 1.73 : 0.1;
+  const Index tripled = 3 * step + (mutated(Mutant::rate_changes_with_phase) ? 1 : 0);
+  const double top = tripled > 2 * n ? 1.73 : tripled > n ? 1.52 : 1.0;
   if (2 * step < n) return top;
   const double u = ratio(2 * (n - step), n);
-  return top * u + 0.1 * (1 - u);
+  return top * u + (mutated(Mutant::rate_cools_to_zero) ? 0 : 0.1) * (1 - u);
 }
 
 double momentum(Index step, const ScheduleSettings& settings) {
   require_step(step, settings);
-  const Index cool_down_from = last_step(settings) - settings.momentum_cool_down;
-  if (step < settings.momentum_warm_up) return 0.85 + 0.1 * ratio(step, settings.momentum_warm_up);
+  const Index total =
+      mutated(Mutant::momentum_cools_before_extension) ? settings.scheduled : last_step(settings);
+  const Index cool_down_from = total - settings.momentum_cool_down;
+  if (step < settings.momentum_warm_up) {
+    const Index warmed = mutated(Mutant::momentum_warms_from_step_one) ? step + 1 : step;
+    return 0.85 + 0.1 * ratio(warmed, settings.momentum_warm_up);
+  }
   if (step > cool_down_from) {
     return 0.95 - 0.1 * ratio(step - cool_down_from, settings.momentum_cool_down);
   }

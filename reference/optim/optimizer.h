@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "reference/dtype.h"
+#include "reference/optim/variance_reduction.h"
 #include "reference/rounding.h"
 #include "reference/tensor.h"
 
@@ -44,15 +45,22 @@ struct NormuonRates {
 NormuonRates normuon_rates(const Shape& shape, const NormuonSettings& settings,
                            double learning_rate);
 
-// SPEC §6.1.3-5: the direction U of a parameter, [rows, columns], becomes its update O, and
-// second_moment S, [rows], is updated. M points: those of polar_express and variance_reduction, and
-// O between and after them.
-Tensor<double> normuon_direction(const Tensor<double>& direction, Index matrices,
-                                 Tensor<double>& second_moment, Rounding rounding);
+// SPEC §6.1.3-4: the direction U of a parameter, [rows, columns], each of its matrices
+// orthogonalised. M points: those of polar_express.
+Tensor<double> normuon_orthogonal(const Tensor<double>& direction, Index matrices,
+                                  Rounding rounding);
+
+// SPEC §6.1.5: each of the matrices of orthogonal, [rows, columns], through variance_reduction,
+// with S, [rows]. M points: its. Scalars double and Magnitude.
+template <class Scalar>
+VarianceReduction<Scalar> normuon_normalised(const Tensor<Scalar>& orthogonal, Index matrices,
+                                             const Tensor<Scalar>& second_moment,
+                                             Rounding rounding);
 
 // SPEC §6.1, one step of one parameter in place. parameter, gradient: [rows, columns]; gradient is
 // the average that SPEC §9 describes; momentum is mu(step). In as_defined storage the parameter
-// holds bf16 values before and after; the M points of §6.1.3-5 pass through `rounding` in both.
+// holds bf16 values before and after; the M points of §6.1.3-5, and O between and
+// after them, pass through `rounding` in both.
 // Throws InputError where shapes differ or rows do not divide into the matrices.
 void normuon_update(Tensor<double>& parameter, NormuonState& state, const Tensor<double>& gradient,
                     const NormuonSettings& settings, double learning_rate, double momentum,

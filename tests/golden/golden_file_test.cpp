@@ -259,7 +259,7 @@ TEST_F(GoldenFile, RefusesAnUnknownDtype) {
   write_bytes(file("x.h5"), content.replace(word, 4, "fp23"));
   EXPECT_THAT(sentence([&] { read_batch(file("x.h5")); }),
               HasSubstr("case_0/inputs/q attribute dtype: expected one of bf16, fp32, fp64, int32, "
-                        "uint16, got fp23"));
+                        "uint16, e4m3, e5m2, got fp23"));
 }
 
 TEST_F(GoldenFile, RefusesInputsThatAreNotFinite) {

@@ -108,6 +108,33 @@ TEST(Judge, BitsTellMinusZeroFromZero) {
   EXPECT_EQ(verdict.first->wanted_bits, "0x0000");
 }
 
+TEST(Judge, ANanIsWantedOnlyWhereTheRowSaysSo) {
+  const double nan = std::numeric_limits<double>::quiet_NaN();
+  const double infinity = std::numeric_limits<double>::infinity();
+  Tensor<double> exact({3});
+  exact[0] = nan;
+  exact[1] = infinity;
+  OutputRow row{.name = "y", .is_gradient = false, .dtype = DType::fp32};
+  Array got(DType::fp32, {3});
+  got.as<std::uint32_t>()[0] = 0xffc00001;  // any NaN for a NaN
+  got.set(1, infinity);
+  EXPECT_EQ(judge_bitwise(row, got, exact).status, Status::failed);  // the reference is not finite
+  row.may_be_nan = true;
+  EXPECT_EQ(judge_bitwise(row, got, exact).status, Status::passed);
+
+  got.set(2, nan);
+  const TensorVerdict verdict = judge_bitwise(row, got, exact);
+  EXPECT_EQ(verdict.status, Status::failed);
+  EXPECT_EQ(verdict.wrong_elements, 1);
+  EXPECT_EQ(verdict.first->indices, std::vector<Index>{2});
+  got.set(2, 0);
+  got.set(0, infinity);
+  EXPECT_EQ(judge_bitwise(row, got, exact).status, Status::failed);
+  got.set(0, nan);
+  got.set(1, -infinity);
+  EXPECT_EQ(judge_bitwise(row, got, exact).status, Status::failed);
+}
+
 TEST(Judge, ACaseIsAsBadAsItsWorstOutput) {
   Verdict verdict;
   TensorVerdict fine, distrusted, wrong;

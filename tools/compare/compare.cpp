@@ -40,7 +40,7 @@ TensorVerdict judge_output(const Component& component, const OutputRow& row, con
     throw InputError(fmt::format("{}: expected shape {}, got {}", row.key(),
                                  to_string(exact.shape()), to_string(given.shape)));
   }
-  if (component.judgement == Judgement::ratio) {
+  if (!component.compares_bits(row)) {
     return judge_ratio(row, in_dtype(given, row.dtype), exact, *scale);
   }
   const Array stored = in_dtype(given, row.dtype);
@@ -54,11 +54,26 @@ TensorVerdict judge_output(const Component& component, const OutputRow& row, con
 
 // The golden's scale, or the one that verify would compute where it carries none.
 Values scale_of(const GoldenCase& golden, const Component& component) {
-  const bool complete = std::all_of(golden.values.begin(), golden.values.end(),
-                                    [&](const auto& v) { return golden.scale.contains(v.first); });
-  if (component.judgement == Judgement::bitwise || complete) return golden.scale;
+  const bool complete =
+      std::all_of(component.outputs.begin(), component.outputs.end(), [&](const OutputRow& row) {
+        return component.compares_bits(row) || !golden.values.contains(row.key()) ||
+               golden.scale.contains(row.key());
+      });
+  if (complete) return golden.scale;
   return truth_of(component, Parameters::parse(golden.parameters), golden.inputs, golden.seed)
       .scale;
+}
+
+// What the outputs are held against: the golden, or what each stage should have made of yours where
+// the component is judged stage by stage and all stages are there.
+Truth truth_for(const GoldenCase& golden, const Component& component, const BatchCase& yours) {
+  const Truth truth{golden.values, scale_of(golden, component)};
+  const bool all_given =
+      std::all_of(component.stages.begin(), component.stages.end(),
+                  [&](const std::string& key) { return yours.arrays.contains(key); });
+  if (!all_given) return truth;
+  return truth_of_stages(component, Parameters::parse(golden.parameters), golden.inputs,
+                         golden.seed, truth, yours.arrays);
 }
 
 Comparison compare_case(const GoldenCase& golden, const BatchCase& yours) {
@@ -71,18 +86,18 @@ Comparison compare_case(const GoldenCase& golden, const BatchCase& yours) {
       throw InputError(fmt::format("case {}: the golden file has no {}", golden.name, key));
     }
   }
-  const Values scale = scale_of(golden, component);
+  const Truth truth = truth_for(golden, component, yours);
   for (const OutputRow& row : component.outputs) {
-    const auto exact = golden.values.find(row.key());
-    if (exact == golden.values.end()) continue;
+    if (!golden.values.contains(row.key())) continue;
     const auto given = yours.arrays.find(row.key());
     if (given == yours.arrays.end()) {
       comparison.absent.push_back(row.key());
       continue;
     }
-    const auto sigma = scale.find(row.key());
-    add_tensor(comparison.verdict, judge_output(component, row, given->second, exact->second,
-                                                sigma == scale.end() ? nullptr : &sigma->second));
+    const auto sigma = truth.scale.find(row.key());
+    add_tensor(comparison.verdict,
+               judge_output(component, row, given->second, truth.exact.at(row.key()),
+                            sigma == truth.scale.end() ? nullptr : &sigma->second));
   }
   return comparison;
 }

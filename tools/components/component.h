@@ -24,6 +24,11 @@ struct OutputRow {
   // May be identically zero or constant, or equal to an input (identity settings), so that this is
   // no sign of a test that could not fail.
   bool may_be_trivial = false;
+  // NaN and infinities are among its values. Where the reference has a NaN any NaN will do, since
+  // IEEE 754 leaves its sign and payload open. Only for outputs whose bits are compared.
+  bool may_be_nan = false;
+  // In a row of ratios: bits are compared nevertheless.
+  bool bitwise = false;
   std::string key() const { return (is_gradient ? "grads/" : "outputs/") + name; }
 };
 
@@ -63,10 +68,18 @@ struct Component {
   std::function<bool(const Parameters&, const OutputRow&)> trivial;
   // The same computation on absolute values (a_i of tools/verdict/error_scale.h); bitwise: empty.
   std::function<Values(const Parameters&, const Arrays& inputs)> magnitude;
+  // Keys of the outputs that later stages start from, where a row is judged stage by stage: the
+  // reference is then also called with the target's own values of them among its inputs, under
+  // their keys, and takes these where it finds them.
+  std::vector<std::string> stages;
   // Forward and backward, told apart by name; empty where nothing is timed.
   std::function<Work(const Parameters&, bool backward)> work;
   // Where the GPU has no kernel of its own for it: the row of the fused kernel that covers it.
   std::string fused_into;
+
+  bool compares_bits(const OutputRow& row) const {
+    return judgement == Judgement::bitwise || row.bitwise;
+  }
 };
 
 // The table, in the order of SPEC §12.1.

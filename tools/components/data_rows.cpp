@@ -1,26 +1,11 @@
 #include <algorithm>
 
 #include "reference/document_packer.h"
-#include "reference/schedule.h"
 #include "reference/shards.h"
 #include "tools/components/rows.h"
 
 namespace pairedhead {
 namespace {
-
-// Bitwise rows without a GPU form: they stand in the table so that goldens hold them.
-Component host_row(const std::string& name, const std::string& section,
-                   const std::vector<std::string>& outputs, DType dtype) {
-  Component component;
-  component.name = name;
-  component.spec_section = section;
-  component.judgement = Judgement::bitwise;
-  for (const std::string& output : outputs) {
-    component.outputs.push_back(
-        {.name = output, .is_gradient = false, .dtype = dtype, .may_be_trivial = true});
-  }
-  return component;
-}
 
 Tensor<double> to_values(const auto& integers) {
   Tensor<double> tensor({static_cast<Index>(integers.size())});
@@ -38,76 +23,6 @@ Array from_tokens(const std::vector<std::uint16_t>& tokens) {
 
 std::vector<std::uint16_t> to_tokens(const Array& array) {
   return {array.as<std::uint16_t>(), array.as<std::uint16_t>() + array.size()};
-}
-
-std::vector<Parameters> smaller_values(const Parameters& p, const char* name, Index least) {
-  std::vector<Parameters> smaller;
-  const Index value = p.integer(name);
-  for (Index candidate : {least, value / 4, value / 2, value - 1}) {
-    if (candidate >= least && candidate < value) {
-      smaller.push_back(Parameters(p).set(name, candidate));
-    }
-  }
-  return smaller;
-}
-
-void check_at_least(const Parameters& p, const char* name, Index least) {
-  if (p.integer(name) < least) {
-    throw InputError(std::string(name) + ": expected at least " + std::to_string(least) + ", got " +
-                     p.word(name));
-  }
-}
-
-reference::ScheduleSettings schedule_of(const Parameters& p) {
-  reference::ScheduleSettings settings;
-  settings.scheduled = p.integer("scheduled");
-  settings.extension = p.integer("extension");
-  // Of no concern to the windows, but a schedule shorter than the record's must be a valid one.
-  settings.momentum_warm_up = settings.momentum_cool_down = 1;
-  return settings;
-}
-
-Component window_schedule() {
-  Component component =
-      host_row("window_schedule", "SPEC §7.1", {"short_window", "long_window"}, DType::int32);
-  component.draw = [](Random& random, double size) {
-    return Parameters()
-        .set("scheduled", random.integer(3, 3 + static_cast<Index>(size * 1000)))
-        .set("extension", random.integer(0, 40));
-  };
-  component.edges = {Parameters::parse("scheduled=1735 extension=40"),
-                     Parameters::parse("scheduled=300 extension=8"),
-                     Parameters::parse("scheduled=3 extension=0")};
-  component.shrink = [](const Parameters& p) {
-    auto smaller = smaller_values(p, "scheduled", 3);
-    const auto shorter = smaller_values(p, "extension", 0);
-    smaller.insert(smaller.end(), shorter.begin(), shorter.end());
-    return smaller;
-  };
-  component.check = [](const Parameters& p) {
-    check_at_least(p, "scheduled", 3);
-    check_at_least(p, "extension", 0);
-  };
-  component.inputs = [](const Parameters& p, std::uint64_t) {
-    std::vector<Index> steps(
-        static_cast<std::size_t>(p.integer("scheduled") + p.integer("extension") + 1));
-    for (std::size_t i = 0; i < steps.size(); ++i) steps[i] = static_cast<Index>(i);
-    return Arrays{{"step", from_indices(steps)}};
-  };
-  component.output_shape = [](const Parameters& p, const OutputRow&) {
-    return Shape{p.integer("scheduled") + p.integer("extension") + 1};
-  };
-  component.reference = [](const Parameters& p, const Arrays& arrays, Rounding) {
-    std::vector<Index> short_window, long_window;
-    for (Index step : to_indices(arrays.at("step"))) {
-      const auto windows = reference::window_schedule(step, schedule_of(p));
-      short_window.push_back(windows.short_tokens);
-      long_window.push_back(windows.long_tokens);
-    }
-    return Values{{"outputs/short_window", to_values(short_window)},
-                  {"outputs/long_window", to_values(long_window)}};
-  };
-  return component;
 }
 
 // Small vocabulary, so that a shard of a few hundred tokens has many documents.
@@ -210,8 +125,6 @@ Component document_packer() {
 
 }  // namespace
 
-std::vector<Component> data_rows() {
-  return {window_schedule(), shard_reader(), document_packer()};
-}
+std::vector<Component> data_rows() { return {shard_reader(), document_packer()}; }
 
 }  // namespace pairedhead

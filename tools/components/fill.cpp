@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <limits>
 
 namespace pairedhead {
 
@@ -14,6 +15,29 @@ const std::vector<std::string>& fill_words() {
 namespace {
 
 using Draw = double (*)(Random&);
+
+double draw_special(Random& random) {
+  const double sign = random.integer(0, 1) == 0 ? 1 : -1;
+  switch (random.integer(0, 15)) {
+    case 0:
+    case 1:
+      return sign * 0;
+    case 2:
+      return sign * 0x1.fep127;  // the largest bf16
+    case 3:
+      return sign * 0x1p-126;  // the smallest normal
+    case 4:
+      return sign * 0x1p-133 * static_cast<double>(random.integer(1, 127));  // denormals of bf16
+    case 5:
+      return sign * 0x1p-149 * static_cast<double>(random.integer(1, 0xffff));  // and of fp32 alone
+    case 6:
+      return sign * std::numeric_limits<double>::infinity();
+    case 7:
+      return std::numeric_limits<double>::quiet_NaN();
+    default:
+      return random.normal();
+  }
+}
 
 double draw_power(Random& random) {
   const double sign = random.integer(0, 1) == 0 ? 1 : -1;
@@ -29,8 +53,10 @@ Draw draw_of(const std::string& fill) {
   }
   if (fill == "powers") return draw_power;
   if (fill == "constant") return [](Random&) { return 1.0; };
-  throw InputError("fill: expected one of normal, sharp, tiny, integers, powers, constant, got \"" +
-                   fill + "\"");
+  if (fill == "special") return draw_special;
+  throw InputError(
+      "fill: expected one of normal, sharp, tiny, integers, powers, constant, special, got \"" +
+      fill + "\"");
 }
 
 }  // namespace

@@ -15,9 +15,11 @@ namespace pairedhead {
 //   integers  -2 ... 2: products and short sums are exact in fp32
 //   powers    plus or minus a power of two, 2^-2 ... 2^2
 //   constant  all ones: equal scores
+//   special   normal, and half of them zeros of both signs, denormals, the largest, infinities, NaN
 Array filled(const std::string& fill, DType dtype, const Shape& shape, Random random);
 
-// The words that `filled` knows, the most ordinary first. Throws InputError in filled on others.
+// The words that `filled` knows and every component can take, the most ordinary first; "special" is
+// not among them. Throws InputError in filled on others.
 const std::vector<std::string>& fill_words();
 
 // The fill one step simpler for shrinking: "normal", or "" if it is that already.

@@ -73,6 +73,47 @@ std::vector<Parameters> shrink_token_shape(const Parameters& parameters, bool ev
   return smaller;
 }
 
+std::vector<Parameters> smaller_values(const Parameters& p, const char* name, Index least) {
+  std::vector<Parameters> smaller;
+  const Index value = p.integer(name);
+  for (Index candidate : {least, value / 4, value / 2, value - 1}) {
+    if (candidate >= least && candidate < value) {
+      smaller.push_back(Parameters(p).set(name, candidate));
+    }
+  }
+  return smaller;
+}
+
+void check_at_least(const Parameters& p, const char* name, Index least) {
+  if (p.integer(name) < least) {
+    throw InputError(std::string(name) + ": expected at least " + std::to_string(least) + ", got " +
+                     p.word(name));
+  }
+}
+
+Component host_row(const std::string& name, const std::string& section,
+                   const std::vector<std::string>& outputs, DType dtype) {
+  Component component;
+  component.name = name;
+  component.spec_section = section;
+  component.judgement = Judgement::bitwise;
+  for (const std::string& output : outputs) {
+    component.outputs.push_back(
+        {.name = output, .is_gradient = false, .dtype = dtype, .may_be_trivial = true});
+  }
+  return component;
+}
+
+Values magnitudes(const std::map<std::string, Tensor<Magnitude>>& evaluated) {
+  Values values;
+  for (const auto& [key, tensor] : evaluated) {
+    Tensor<double> magnitude(tensor.shape());
+    for (Index i = 0; i < tensor.size(); ++i) magnitude[i] = tensor[i].magnitude;
+    values[key] = std::move(magnitude);
+  }
+  return values;
+}
+
 Pairing pairing_of(const Parameters& parameters) {
   if (!parameters.has("pairing")) return Pairing::none;
   const std::string word = parameters.word("pairing");

@@ -3,6 +3,7 @@
 #include <vector>
 
 #include "reference/pairing.h"
+#include "reference/scalar.h"
 #include "tools/components/component.h"
 
 namespace pairedhead {
@@ -15,7 +16,12 @@ std::vector<Component> attention_rows();  // attention_plain, attention_paired
 std::vector<Component> trunk_rows();      // norm, relu_squared, gates and mixes
 std::vector<Component> embedding_rows();  // embedding, value_embedding
 std::vector<Component> linear_rows();     // linear, lambda_linear, mlp
-std::vector<Component> data_rows();       // window_schedule, document_packer, shard_reader
+std::vector<Component> fp8_rows();        // quantise_fp8
+std::vector<Component> polar_rows();      // polar_*, variance_reduction
+std::vector<Component> optimizer_rows();  // momentum, cautious_split_update, adam_step
+std::vector<Component> normuon_rows();    // normuon_step
+std::vector<Component> schedule_rows();   // learning_rate, momentum_schedule, window_schedule
+std::vector<Component> data_rows();       // document_packer, shard_reader
 
 // Shape rules that several rows share. Each throws InputError with one sentence.
 void check_tokens(const Parameters& parameters);            // T >= 1
@@ -29,6 +35,18 @@ Parameters draw_token_shape(Random& random, double size, bool even_heads, Index 
 std::vector<Parameters> shrink_token_shape(const Parameters& parameters, bool even_heads);
 // The same for H, D and fill only, where T belongs to documents.
 std::vector<Parameters> shrink_heads(const Parameters& parameters, bool even_heads);
+
+// Smaller values of one integer, the boldest first, none under `least`.
+std::vector<Parameters> smaller_values(const Parameters& parameters, const char* name, Index least);
+// Throws InputError with one sentence unless the integer is at least that.
+void check_at_least(const Parameters& parameters, const char* name, Index least);
+
+// A bitwise row without a GPU form, which stands in the table so that goldens hold it.
+Component host_row(const std::string& name, const std::string& section,
+                   const std::vector<std::string>& outputs, DType dtype);
+
+// The a_i of an error scale from a row that was evaluated in Magnitude.
+Values magnitudes(const std::map<std::string, Tensor<Magnitude>>& evaluated);
 
 Pairing pairing_of(const Parameters& parameters);  // none where the parameter is absent
 

@@ -22,6 +22,7 @@ const std::vector<std::string>& table_order() {
                                                  "rms_norm",
                                                  "linear",
                                                  "lambda_linear",
+                                                 "quantise_fp8",
                                                  "mlp",
                                                  "relu_squared",
                                                  "embedding",
@@ -30,7 +31,18 @@ const std::vector<std::string>& table_order() {
                                                  "residual_mix",
                                                  "skip",
                                                  "backout",
+                                                 "polar_normalise",
+                                                 "polar_iteration",
+                                                 "polar_express",
+                                                 "variance_reduction",
+                                                 "momentum",
+                                                 "cautious_split_update",
+                                                 "normuon_step",
+                                                 "adam_step",
+                                                 "learning_rate",
+                                                 "momentum_schedule",
                                                  "window_schedule",
+
                                                  "shard_reader",
                                                  "document_packer"};
   return order;
@@ -39,7 +51,8 @@ const std::vector<std::string>& table_order() {
 std::vector<Component> collect() {
   std::vector<Component> table;
   for (auto rows : {movement_rows(), rotary_rows(), qk_rows(), attention_rows(), trunk_rows(),
-                    embedding_rows(), linear_rows(), data_rows()}) {
+                    embedding_rows(), linear_rows(), fp8_rows(), polar_rows(), optimizer_rows(),
+                    normuon_rows(), schedule_rows(), data_rows()}) {
     table.insert(table.end(), rows.begin(), rows.end());
   }
   const auto place = [](const Component& component) {

@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <cmath>
 #include <limits>
 #include <optional>
 
@@ -37,7 +38,12 @@ std::vector<Parameters> small_edges(const Component& component, Index most_value
   for (const Parameters& edge : component.edges) {
     Index count = 0;
     const Values values = component.reference(edge, component.inputs(edge, 1), Rounding::exact());
-    for (const auto& [key, tensor] : values) count += tensor.size();
+    bool finite = true;
+    for (const auto& [key, tensor] : values) {
+      count += tensor.size();
+      for (const double value : tensor.values()) finite = finite && std::isfinite(value);
+    }
+    if (!finite) continue;  // files hold finite values only
     if (count < fewest) {
       fewest = count;
       smallest = &edge;

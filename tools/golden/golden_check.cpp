@@ -71,10 +71,16 @@ class Checker {
     }
   }
 
+  bool compares_bits(const std::string& key) const {
+    return std::any_of(
+        component_.outputs.begin(), component_.outputs.end(),
+        [&](const OutputRow& row) { return row.key() == key && component_.compares_bits(row); });
+  }
+
   // The largest permissible distance of the stored element from `computed`.
   double limit(const std::string& key, Index i, double computed) const {
     const auto dtype = golden_.dtypes.find(key)->second;
-    if (component_.judgement == Judgement::bitwise && dtype != DType::fp64) {
+    if (compares_bits(key) && dtype != DType::fp64) {
       const bool records_fp32 = golden_.origin == "record" && dtype == DType::fp32;
       return records_fp32 ? record_fp32_tolerance * std::abs(computed) : 0;
     }

@@ -78,8 +78,10 @@ std::string caught(const PlantedBug& bug, Target& target, const Component& compo
   } catch (const std::exception& error) {
     return error.what();
   }
+  const Truth truth = truth_of_stages(component, example.parameters, example.inputs, example.seed,
+                                      example.truth, outputs);
   const Verdict verdict =
-      judge(component, example.parameters, example.truth, example.inputs, outputs, example.seed);
+      judge(component, example.parameters, truth, example.inputs, outputs, example.seed);
   if (verdict.holds()) return "";
   const TensorVerdict* tensor = verdict.first_divergent();
   if (tensor == nullptr) return verdict.reason;

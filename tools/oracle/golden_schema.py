@@ -10,7 +10,7 @@ import numpy as np
 
 VERSION = pathlib.Path(__file__).resolve().parents[2] / "reference" / "spec_version.h"
 STORED = {"bf16": np.float32, "fp32": np.float32, "fp64": np.float64, "int32": np.int32,
-          "uint16": np.uint16}
+          "uint16": np.uint16, "e4m3": np.float32, "e5m2": np.float32}
 
 
 @dataclasses.dataclass

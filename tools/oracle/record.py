@@ -193,6 +193,17 @@ def window_schedule(file):
                 name="record_run")
 
 
+def schedule(file, component, output, path, parameters):
+    """Every training step of the run; what its own schedule says of one step."""
+    values = file[path][...]
+    assert len(values) == 1776
+    trained = np.isfinite(values)
+    assert trained[:-1].all()
+    steps = np.arange(int(trained.sum()))
+    return Case(component, 0, parameters, {"step": (steps, "int32")},
+                outputs={output: fp64(values[trained])}, name="record_run")
+
+
 def component_cases(directory):
     with h5py.File(directory / "attention_paired.h5") as file:
         layers = {name: Layer(file, name) for name in file}
@@ -212,6 +223,10 @@ def component_cases(directory):
                               for kind in ("yarn", "paired") for stage in range(3)]
     with h5py.File(directory / "schedule.h5") as file:
         yield "window_schedule", [window_schedule(file)]
+        lengths = dict(scheduled=1735, extension=40)
+        yield "learning_rate", [schedule(file, "learning_rate", "factor", "lr_multiplier", lengths)]
+        yield "momentum_schedule", [schedule(file, "momentum_schedule", "momentum", "muon_momentum",
+                                             dict(warm_up=300, cool_down=50, **lengths))]
 
 
 def provenance(directory):

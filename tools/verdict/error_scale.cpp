@@ -75,6 +75,7 @@ Values error_scale(const Component& component, const Parameters& parameters, con
   const Values magnitude = component.magnitude(parameters, inputs);
   Values scale;
   for (const OutputRow& row : component.outputs) {
+    if (component.compares_bits(row)) continue;
     const Tensor<double>& truth = exact.at(row.key());
     const Tensor<double>& terms = value_of(magnitude, component, row, "magnitude");
     require_shape(row.name.c_str(), terms, truth.shape());
@@ -109,6 +110,15 @@ Truth truth_of(const Component& component, const Parameters& parameters, const A
     truth.scale = error_scale(component, parameters, inputs, seed, truth.exact);
   }
   return truth;
+}
+
+Truth truth_of_stages(const Component& component, const Parameters& parameters,
+                      const Arrays& inputs, std::uint64_t seed, const Truth& truth,
+                      const Arrays& outputs) {
+  if (component.stages.empty()) return truth;
+  Arrays given = inputs;
+  for (const std::string& key : component.stages) given[key] = outputs.at(key);
+  return truth_of(component, parameters, given, seed);
 }
 
 }  // namespace pairedhead

@@ -19,7 +19,7 @@ inline constexpr double underflow_threshold = 0x1p-126;  // smallest normal of f
 // What a case's outputs are held against, by OutputRow::key().
 struct Truth {
   Values exact;  // y*: the reference without rounding
-  Values scale;  // sigma, shaped like exact; empty for components that are judged bitwise
+  Values scale;  // sigma, shaped like exact; none for outputs whose bits are compared
 };
 
 // sigma_i^2 = max(m_i^2, mean of m^2 over the row / 4) + (u |y*_i| / 2)^2 + (4 u_acc a_i)^2
@@ -32,6 +32,12 @@ struct Truth {
 // The result is the same for every number of threads. Throws what the component throws.
 Truth truth_of(const Component& component, const Parameters& parameters, const Arrays& inputs,
                std::uint64_t seed);
+
+// What these outputs of a target are held against. For a row that is judged stage by stage the
+// truth of each stage, given the target's own previous one; else `truth`.
+Truth truth_of_stages(const Component& component, const Parameters& parameters,
+                      const Arrays& inputs, std::uint64_t seed, const Truth& truth,
+                      const Arrays& outputs);
 
 // sigma alone, where y* is known already.
 Values error_scale(const Component& component, const Parameters& parameters, const Arrays& inputs,

@@ -83,10 +83,13 @@ void distrust(const OutputRow& row, bool may_be_trivial, const Array& got,
   const auto copy = copied_input(got, exact, inputs);
   Index untouched = 0;
   if (poison_of_row) {
-    // An integer may by chance be what the poison was: only a wrong one counts as untouched.
-    const bool integer = unit_roundoff(row.dtype) == 0;
+    // An integer or a byte may by chance be what the poison was: only a wrong one counts as
+    // untouched.
+    const bool by_chance = unit_roundoff(row.dtype) == 0 || size_of(row.dtype) == 1;
     for (Index i = 0; i < got.size(); ++i) {
-      if (is_poison(got, i, *poison_of_row) && !(integer && got.at(i) == exact[i])) ++untouched;
+      const double value = got.at(i);
+      const bool right = value == exact[i] || (std::isnan(value) && std::isnan(exact[i]));
+      if (is_poison(got, i, *poison_of_row) && !(by_chance && right)) ++untouched;
     }
   }
   if (untouched > 0) {
@@ -177,7 +180,7 @@ TensorVerdict judge_ratio(const OutputRow& row, const Array& got, const Tensor<d
 
 TensorVerdict judge_bitwise(const OutputRow& row, const Array& got, const Tensor<double>& exact) {
   TensorVerdict verdict = blank(row, got, exact);
-  if (const auto bad = first_not_finite(exact)) {
+  if (const auto bad = first_not_finite(exact); bad && !row.may_be_nan) {
     fail(verdict, fmt::format("the reference is not finite (element {})", *bad));
     return verdict;
   }
@@ -186,6 +189,7 @@ TensorVerdict judge_bitwise(const OutputRow& row, const Array& got, const Tensor
   for (Index i = 0; i < got.size(); ++i) {
     const std::size_t at = static_cast<std::size_t>(i) * width;
     if (std::memcmp(got.bytes.data() + at, wanted.bytes.data() + at, width) == 0) continue;
+    if (std::isnan(exact[i]) && std::isnan(got.at(i))) continue;
     if (verdict.wrong_elements++ > 0) continue;
     verdict.first = Element{indices_of(i, got.shape), got.at(i),         wanted.at(i), 0,
                             bits_of(got, i),          bits_of(wanted, i)};
@@ -212,12 +216,12 @@ Verdict judge(const Component& component, const Parameters& parameters, const Tr
     }
     const Array& got = found->second;
     const Tensor<double>& exact = truth.exact.at(row.key());
-    TensorVerdict tensor = component.judgement == Judgement::bitwise
+    TensorVerdict tensor = component.compares_bits(row)
                                ? judge_bitwise(row, got, exact)
                                : judge_ratio(row, got, exact, truth.scale.at(row.key()));
     std::optional<std::uint64_t> poison_of_row;
     if (poison) poison_of_row = poison_seed(*poison, n);
-    const bool may_be_trivial = component.judgement == Judgement::bitwise || row.may_be_trivial ||
+    const bool may_be_trivial = component.compares_bits(row) || row.may_be_trivial ||
                                 (component.trivial && component.trivial(parameters, row));
     distrust(row, may_be_trivial, got, exact, inputs, poison_of_row, tensor);
 

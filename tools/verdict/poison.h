@@ -9,7 +9,8 @@ namespace pairedhead {
 
 // Output buffers hold a pattern before a target is called, so that an element it never writes is
 // seen: quiet NaNs with a payload that no arithmetic makes for the floating types, an arbitrary
-// pattern for the integers. Each element has its own bits, from the seed and its position.
+// pattern for the integers and the fp8 types. Each element has its own bits, from the seed and its
+// position.
 void poison(Array& array, std::uint64_t seed);
 
 // Whether element i still holds the bits that poison(array, seed) wrote.

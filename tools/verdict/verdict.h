@@ -80,7 +80,7 @@ void add_tensor(Verdict& verdict, TensorVerdict tensor);
 TensorVerdict judge_ratio(const OutputRow& row, const Array& got, const Tensor<double>& exact,
                           const Tensor<double>& scale);
 
-// Bit patterns of y against y* rounded to the output's dtype.
+// Bit patterns of y against y* rounded to the output's dtype; any NaN for a NaN.
 TensorVerdict judge_bitwise(const OutputRow& row, const Array& got, const Tensor<double>& exact);
 
 // The whole case: every output judged, then distrusted (untouched poison, copied inputs, a truth

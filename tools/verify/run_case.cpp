@@ -76,7 +76,10 @@ CaseResult CaseRunner::run(const PlannedCase& planned, bool twice) {
       result.verdict = failed(*complaint);
       return result;
     }
-    Verdict verdict = judge(component_, planned.parameters, truth, inputs, outputs, poison);
+    Verdict verdict =
+        judge(component_, planned.parameters,
+              truth_of_stages(component_, planned.parameters, inputs, planned.seed, truth, outputs),
+              inputs, outputs, poison);
     if (attempt == 0) {
       result.verdict = std::move(verdict);
       result.outputs = std::move(outputs);
