@@ -34,7 +34,8 @@ Component embedding() {
       {"embedding",
        "SPEC §3.1",
        {{"tokens", {"T"}, DType::int32, "tokens"}, {"table", {"V", "C"}, DType::bf16, "case"}},
-       {{"e", {"T", "C"}}}});
+       {{"e", {"T", "C"}}},
+       {"outputs/e"}});
   evaluate_with(component, []<class Scalar>(const CaseInputs<Scalar>& in, Rounding) {
     const auto table = in("table");
     const auto tokens = in.indices("tokens");
@@ -50,6 +51,7 @@ Component value_embedding() {
   for (const std::string n : {"0", "1", "2"}) {
     plan.inputs.push_back({"value_embed_" + n, {"V", "C"}, DType::bf16, "case"});
     plan.outputs.push_back({"ve_" + n, {"T", "C"}});
+    plan.moved.push_back("outputs/ve_" + n);
   }
   Component component = table_row(plan);
   evaluate_with(component, []<class Scalar>(const CaseInputs<Scalar>& in, Rounding) {

@@ -108,9 +108,10 @@ Component planned_row(const RowPlan& plan) {
   std::map<std::string, TensorPlan> planned;  // outputs by OutputRow::key()
   std::vector<TensorPlan> inputs = plan.inputs;
   const auto add = [&](const TensorPlan& tensor, bool is_gradient) {
-    component.outputs.push_back(
-        {.name = tensor.name, .is_gradient = is_gradient, .dtype = tensor.dtype});
-    planned[component.outputs.back().key()] = tensor;
+    OutputRow row{.name = tensor.name, .is_gradient = is_gradient, .dtype = tensor.dtype};
+    row.bitwise = std::find(plan.moved.begin(), plan.moved.end(), row.key()) != plan.moved.end();
+    planned[row.key()] = tensor;
+    component.outputs.push_back(std::move(row));
   };
   for (const TensorPlan& output : plan.outputs) {
     add(output, false);

@@ -6,6 +6,7 @@
 
 #include "reference/scalar.h"
 #include "tools/components/component.h"
+#include "tools/components/rows.h"
 
 namespace pairedhead {
 
@@ -32,6 +33,7 @@ struct RowPlan {
   std::string spec_section;
   std::vector<TensorPlan> inputs;
   std::vector<TensorPlan> outputs;
+  std::vector<std::string> moved = {};  // OutputRow::key() of copies, whose bits are compared
 };
 
 // The row's names, outputs, inputs, output_shape and work: each tensor moved once, no arithmetic.
@@ -83,13 +85,7 @@ void evaluate_with(Component& component, Evaluate evaluate) {
     return Values(evaluate(CaseInputs<double>(arrays), rounding));
   };
   component.magnitude = [=](const Parameters&, const Arrays& arrays) {
-    Values values;
-    for (const auto& [key, tensor] : evaluate(CaseInputs<Magnitude>(arrays), Rounding::exact())) {
-      Tensor<double> magnitude(tensor.shape());
-      for (Index i = 0; i < tensor.size(); ++i) magnitude[i] = tensor[i].magnitude;
-      values[key] = std::move(magnitude);
-    }
-    return values;
+    return magnitudes(evaluate(CaseInputs<Magnitude>(arrays), Rounding::exact()));
   };
 }
 

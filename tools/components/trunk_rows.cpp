@@ -95,7 +95,8 @@ Component backout() {
                                    {{"x", {"T", "C"}, DType::bf16, "case"},
                                     {"x_back", {"T", "C"}},
                                     {"beta", {"1"}, DType::fp32, "scalar"}},
-                                   {{"reduced", {"T", "C"}}}});
+                                   {{"reduced", {"T", "C"}}},
+                                   {"grads/x"}});
   evaluate_with(component, []<class Scalar>(const CaseInputs<Scalar>& in, Rounding) {
     const auto x = in("x"), x_back = in("x_back");
     const Scalar beta = in.scalar("beta");
@@ -116,7 +117,8 @@ Component skip() {
                                     {"x0", {"T", "C"}, DType::bf16, "case"},
                                     {"w", {"1", "12"}},
                                     {"theta", {"1"}, DType::fp32, "scalar"}},
-                                   {{"mixed", {"T", "C"}}}});
+                                   {{"mixed", {"T", "C"}}},
+                                   {"grads/x"}});
   evaluate_with(component, []<class Scalar>(const CaseInputs<Scalar>& in, Rounding) {
     const auto x = in("x"), x_skip = in("x_skip"), x0 = in("x0"), w = in("w");
     const Scalar theta = in.scalar("theta");
@@ -195,7 +197,8 @@ Component value_mix() {
                                    {"ve", {"T", "H*D"}},
                                    {"a", {"T", "H*D"}, DType::bf16, "case"},
                                    {"w", {"H", "12"}}},
-                                  {{"mixed", {"T", "H", "D"}}}});
+                                  {{"mixed", {"T", "H", "D"}}},
+                                  {"grads/v"}});
   evaluate_with(component, []<class Scalar>(const CaseInputs<Scalar>& in, Rounding) {
     const auto v = in("v"), ve = in("ve"), a = in("a"), w = in("w");
     auto grad = reference::value_mix_backward(v, ve, a, w, in("grad_mixed"));
