@@ -6,6 +6,7 @@
 #include "reference/mutant.h"
 #include "reference/output_gate.h"
 #include "reference/scalar.h"
+#include "reference/stored.h"
 #include "reference/value_mix.h"
 
 namespace pairedhead::reference {
@@ -115,8 +116,8 @@ Tensor<Scalar> attention_layer(const Tensor<Scalar>& a, const Tensor<Scalar>& va
                                const AttentionLayerSettings& settings, Rounding rounding,
                                AttentionLayerTape<Scalar>& tape) {
   check(a, value_embedding, weights, settings);
-  const Tensor<Scalar> u = rounding.split(1).bf16(
-      lambda_linear(a, input_weights(weights.qkvo), weights.alpha, rounding.split(2)));
+  const Tensor<Scalar> u = stored(
+      lambda_linear(a, input_weights(weights.qkvo), weights.alpha, rounding.split(2)), rounding, 1);
   tape.raw = {part_of(u, 0, settings.heads), part_of(u, 1, settings.heads)};
   tape.raw_value = part_of(u, 2, settings.heads);
 
@@ -127,8 +128,8 @@ Tensor<Scalar> attention_layer(const Tensor<Scalar>& a, const Tensor<Scalar>& va
     reset_shift_at_documents(qk_prepare(tape.raw, factors.cosine, factors.sine, unshifted).key,
                              settings.attention.cu_seqlens, tape.prepared.key);
   }
-  tape.prepared.query = rounding.split(3).bf16(std::move(tape.prepared.query));
-  tape.prepared.key = rounding.split(4).bf16(std::move(tape.prepared.key));
+  tape.prepared.query = stored(std::move(tape.prepared.query), rounding, 3);
+  tape.prepared.key = stored(std::move(tape.prepared.key), rounding, 4);
 
   tape.value = tape.raw_value;
   if (value_embedding.size() > 0) {
@@ -136,13 +137,13 @@ Tensor<Scalar> attention_layer(const Tensor<Scalar>& a, const Tensor<Scalar>& va
     if (mutated(Mutant::value_embedding_scaled_by_alpha)) {
       for (Scalar& x : added.values()) x *= weights.alpha;
     }
-    tape.value = rounding.split(5).bf16(value_mix(tape.raw_value, added, a, weights.value_gate));
+    tape.value = stored(value_mix(tape.raw_value, added, a, weights.value_gate), rounding, 5);
   }
-  tape.y =
-      rounding.split(6).bf16(attention_forward(tape.prepared.query, tape.prepared.key, tape.value,
-                                               settings.attention, rounding.split(7))
-                                 .y);
-  tape.gated = rounding.split(8).bf16(output_gate(tape.y, a, weights.gate));
+  tape.y = stored(attention_forward(tape.prepared.query, tape.prepared.key, tape.value,
+                                    settings.attention, rounding.split(7))
+                      .y,
+                  rounding, 6);
+  tape.gated = stored(output_gate(tape.y, a, weights.gate), rounding, 8);
   return lambda_linear(tape.gated.reshaped(a.shape()), output_weights(weights.qkvo), weights.omega,
                        rounding.split(9));
 }
@@ -162,19 +163,18 @@ AttentionLayerGradients<Scalar> attention_layer_backward(
                              weights.omega, grad_out, rounding.split(9));
   grad.omega = out.lambda;
   OutputGateGradients<Scalar> gate = output_gate_backward(
-      tape.y, a, weights.gate, rounding.split(11).bf16(std::move(out.a)).reshaped(tape.y.shape()));
+      tape.y, a, weights.gate, stored(std::move(out.a), rounding, 11).reshaped(tape.y.shape()));
   grad.gate = std::move(gate.w);
 
   AttentionGradients<Scalar> attention = attention_backward(
-      tape.prepared.query, tape.prepared.key, tape.value,
-      rounding.split(12).bf16(std::move(gate.y)), settings.attention, rounding.split(7));
-  attention.value = rounding.split(13).bf16(std::move(attention.value));
-  QueryKey<Scalar> prepared = {rounding.split(14).bf16(std::move(attention.query)),
-                               rounding.split(15).bf16(std::move(attention.key))};
+      tape.prepared.query, tape.prepared.key, tape.value, stored(std::move(gate.y), rounding, 12),
+      settings.attention, rounding.split(7));
+  attention.value = stored(std::move(attention.value), rounding, 13);
+  QueryKey<Scalar> prepared = {stored(std::move(attention.query), rounding, 14),
+                               stored(std::move(attention.key), rounding, 15)};
   QueryKey<Scalar> raw = qk_prepare_backward(tape.raw, prepared, factors.cosine, factors.sine,
                                              prepare_settings(settings));
-  const Tensor<Scalar> grad_u =
-      rounding.split(16).bf16(joined(raw.query, raw.key, attention.value));
+  const Tensor<Scalar> grad_u = stored(joined(raw.query, raw.key, attention.value), rounding, 16);
   LambdaLinearGradients<Scalar> in = lambda_linear_backward(
       a, input_weights(weights.qkvo), weights.alpha, grad_u, rounding.split(2));
   grad.alpha = in.lambda;

@@ -6,6 +6,7 @@
 #include "reference/rms_norm.h"
 #include "reference/scalar.h"
 #include "reference/skip.h"
+#include "reference/stored.h"
 
 namespace pairedhead::reference {
 namespace {
@@ -46,16 +47,16 @@ Tensor<Scalar> block(const BlockStreams<Scalar>& streams, const BlockWeights<Sca
 
   tape.attended = tape.mixed;
   if (settings.attention) {
-    tape.a = rounding.split(1).bf16(rms_norm(tape.mixed));
+    tape.a = stored(rms_norm(tape.mixed), rounding, 1);
     Tensor<Scalar> out =
         attention_layer(attention_input(tape), streams.value_embedding, weights.layer, factors,
                         settings.layer, rounding.split(2), tape.layer);
-    tape.attended = sum(tape.mixed, rounding.split(3).bf16(std::move(out)));
+    tape.attended = sum(tape.mixed, stored(std::move(out), rounding, 3));
   }
-  tape.mlp_input = rounding.split(4).bf16(
-      rms_norm(mutated(Mutant::mlp_beside_attention) ? tape.mixed : tape.attended));
+  tape.mlp_input = stored(
+      rms_norm(mutated(Mutant::mlp_beside_attention) ? tape.mixed : tape.attended), rounding, 4);
   Tensor<Scalar> out = mlp(tape.mlp_input, weights.c_fc, weights.c_proj, rounding.split(5));
-  return sum(tape.attended, rounding.split(6).bf16(std::move(out)));
+  return sum(tape.attended, stored(std::move(out), rounding, 6));
 }
 
 template <class Scalar>
@@ -69,15 +70,14 @@ BlockGradients<Scalar> block_backward(const BlockStreams<Scalar>& streams,
       mlp_backward(tape.mlp_input, weights.c_fc, weights.c_proj, grad_out, rounding.split(5));
   grad.c_fc = std::move(mlp.c_fc);
   grad.c_proj = std::move(mlp.c_proj);
-  Tensor<Scalar> grad_x =
-      rms_norm_backward(tape.attended, rounding.split(7).bf16(std::move(mlp.a)));
+  Tensor<Scalar> grad_x = rms_norm_backward(tape.attended, stored(std::move(mlp.a), rounding, 7));
   if (!mutated(Mutant::residual_gradient_lost)) grad_x = sum(grad_out, std::move(grad_x));
 
   if (settings.attention) {
-    grad_x = rounding.split(8).bf16(std::move(grad_x));
+    grad_x = stored(std::move(grad_x), rounding, 8);
     grad.layer = attention_layer_backward(tape.a, streams.value_embedding, weights.layer, factors,
                                           settings.layer, tape.layer, grad_x, rounding.split(2));
-    Tensor<Scalar> grad_a = rounding.split(9).bf16(std::move(grad.layer.a));
+    Tensor<Scalar> grad_a = stored(std::move(grad.layer.a), rounding, 9);
     grad_x = sum(grad_x, rms_norm_backward(tape.mixed, grad_a));
   }
 

@@ -9,6 +9,7 @@
 #include "reference/rms_norm.h"
 #include "reference/scalar.h"
 #include "reference/smear.h"
+#include "reference/stored.h"
 
 namespace pairedhead::reference {
 namespace {
@@ -56,14 +57,13 @@ void put_gate(const Tensor<Scalar>& gate, Index row, Tensor<Scalar>& bank) {
 
 // Adds a contribution to a gradient that several give to, and rounds it where it is stored.
 template <class Scalar>
-void gather(const Tensor<Scalar>& part, Tensor<Scalar>& sum, Rounding rounding) {
-  if (sum.size() == 0) {
-    sum = part;
-  } else {
-    require_shape("gradient", part, sum.shape());
-    for (Index i = 0; i < sum.size(); ++i) sum[i] += part[i];
-  }
-  sum = rounding.bf16(std::move(sum));
+void gather(const Tensor<Scalar>& part, Tensor<Scalar>& sum, const Rounding& rounding,
+            std::uint64_t buffer) {
+  if (sum.size() == 0) sum = Tensor<Scalar>(part.shape());
+  require_shape("gradient", part, sum.shape());
+  const Tensor<Scalar> given = as_operand(part);
+  for (Index i = 0; i < sum.size(); ++i) sum[i] += given[i];
+  sum = rounding.split(buffer).bf16(std::move(sum));
 }
 
 // The parameters as the layers read them.
@@ -203,7 +203,7 @@ ModelForward<Scalar> model_forward(const Config& config, const ParameterSet<Scal
   ModelTape<Scalar>& tape = result.tape;
   tape.embedded = embedding(batch.inputs, weights[weights.embedding_name()]);
   tape.smeared = smeared_of(weights, tape.embedded, batch);
-  tape.x0 = rounding.split(x0_stream).bf16(rms_norm(tape.smeared));
+  tape.x0 = stored(rms_norm(tape.smeared), rounding, x0_stream);
   for (Index n = 0; n < config.value_embeddings; ++n) {
     tape.value_embedding.push_back(embedding(batch.inputs, weights[value_embed_name(n)]));
   }
@@ -214,17 +214,17 @@ ModelForward<Scalar> model_forward(const Config& config, const ParameterSet<Scal
   for (Index i = 0; i < config.depth(); ++i) {
     const Rounding block_rounding =
         rounding.split(first_block_stream + static_cast<std::uint64_t>(i));
-    tape.stream.push_back(block_rounding.split(0).bf16(
-        block(trunk.streams(i, tape), weights.block(i), trunk.factors(i), trunk.block(i),
-              block_rounding, tape.blocks[at(i)])));
+    tape.stream.push_back(stored(block(trunk.streams(i, tape), weights.block(i), trunk.factors(i),
+                                       trunk.block(i), block_rounding, tape.blocks[at(i)]),
+                                 block_rounding, 0));
   }
 
   tape.reduced = backout(tape.stream.back(), trunk.backout_stream(tape),
                          weights.scalar(weights.layout().backout()));
   tape.head_input =
-      rounding.split(head_stream)
-          .bf16(mutated(Mutant::final_norm_missing) ? tape.reduced : rms_norm(tape.reduced));
-  result.logits = rounding.split(loss_stream).bf16(linear(tape.head_input, weights["lm_head"]));
+      stored(mutated(Mutant::final_norm_missing) ? tape.reduced : rms_norm(tape.reduced), rounding,
+             head_stream);
+  result.logits = stored(linear(tape.head_input, weights["lm_head"]), rounding, loss_stream);
   LossForward<Scalar> loss = softcap_loss(result.logits, batch.targets, settings.loss);
   result.loss = loss.loss;
   result.logsumexp = std::move(loss.logsumexp);
@@ -252,7 +252,7 @@ ParameterSet<Scalar> model_backward(const Config& config, const ParameterSet<Sca
   // Head, softcap and loss.
   Tensor<Scalar> grad_z = softcap_loss_backward(forward.logits, forward.logsumexp, batch.targets,
                                                 settings.loss, grad_loss);
-  grad_z = backward.split(loss_stream).bf16(std::move(grad_z));
+  grad_z = stored(std::move(grad_z), backward, loss_stream);
   LinearGradients<Scalar> head = linear_backward(tape.head_input, weights["lm_head"], grad_z);
   grad_z = {};
   grad["lm_head"] = std::move(head.w);
@@ -261,9 +261,9 @@ ParameterSet<Scalar> model_backward(const Config& config, const ParameterSet<Sca
   const Rounding tail = backward.split(head_stream);
   BackoutGradients<Scalar> reduced = backout_backward(
       tape.stream.back(), trunk.backout_stream(tape), weights.scalar(weights.layout().backout()),
-      rms_norm_backward(tape.reduced, tail.split(1).bf16(std::move(head.x))));
+      rms_norm_backward(tape.reduced, stored(std::move(head.x), tail, 1)));
   scalars[weights.layout().backout()] = reduced.beta;
-  Tensor<Scalar> grad_x = tail.split(2).bf16(std::move(reduced.x));
+  Tensor<Scalar> grad_x = stored(std::move(reduced.x), tail, 2);
   Tensor<Scalar> grad_x0, grad_skip;
   std::vector<Tensor<Scalar>> grad_value(at(config.value_embeddings));
 
@@ -271,9 +271,9 @@ ParameterSet<Scalar> model_backward(const Config& config, const ParameterSet<Sca
     const LayerConfig& layer = config.layers[at(i)];
     const std::uint64_t stream = first_block_stream + static_cast<std::uint64_t>(i);
     const Rounding here = backward.split(stream);
-    if (i == config.backout_from) gather(reduced.x_back, grad_x, here.split(1));
+    if (i == config.backout_from) gather(reduced.x_back, grad_x, here, 1);
     if (i == config.skip_from && !mutated(Mutant::skip_gradient_lost)) {
-      gather(grad_skip, grad_x, here.split(2));
+      gather(grad_skip, grad_x, here, 2);
     }
     BlockGradients<Scalar> block =
         block_backward(trunk.streams(i, tape), weights.block(i), trunk.factors(i), trunk.block(i),
@@ -293,18 +293,18 @@ ParameterSet<Scalar> model_backward(const Config& config, const ParameterSet<Sca
       put_gate(block.layer.value_gate, *layer.value_gate, grad["ve_gate_bank"]);
       Tensor<Scalar>& sum = grad_value[at(*layer.value_embedding)];
       if (mutated(Mutant::value_embedding_gradient_of_first_use)) sum = {};
-      gather(block.layer.value_embedding, sum, here.split(3));
+      gather(block.layer.value_embedding, sum, here, 3);
     }
     if (i == config.skip_to) {
       grad["skip_gate"] = std::move(block.skip_gate);
       scalars[weights.layout().skip()] = block.theta;
       grad_skip = std::move(block.x_skip);
     }
-    gather(block.x0, grad_x0, here.split(4));
-    grad_x = here.split(5).bf16(std::move(block.x));
+    gather(block.x0, grad_x0, here, 4);
+    grad_x = stored(std::move(block.x), here, 5);
   }
   // What enters layer 0 is x0.
-  if (!mutated(Mutant::entry_gradient_lost)) gather(grad_x, grad_x0, backward.split(x0_stream));
+  if (!mutated(Mutant::entry_gradient_lost)) gather(grad_x, grad_x0, backward, x0_stream);
 
   // Embeddings.
   SmearGradients<Scalar> smear =
@@ -316,7 +316,7 @@ ParameterSet<Scalar> model_backward(const Config& config, const ParameterSet<Sca
     grad["embed"] = embedding_backward(batch.inputs, smear.e, config.vocabulary);
   } else if (!mutated(Mutant::tied_gradient_of_head_only)) {
     Tensor<Scalar>& tied = grad["lm_head"];
-    tied = backward.split(embedding_stream).bf16(std::move(tied));
+    tied = stored(std::move(tied), backward, embedding_stream);
     add_embedding_gradient(batch.inputs, smear.e, tied);
   }
   for (Index n = 0; n < config.value_embeddings; ++n) {

@@ -31,6 +31,10 @@ const std::vector<std::string>& table_order() {
                                                  "residual_mix",
                                                  "skip",
                                                  "backout",
+                                                 "softcap",
+                                                 "softcap_loss",
+                                                 "block",
+                                                 "model",
                                                  "polar_normalise",
                                                  "polar_iteration",
                                                  "polar_express",
@@ -51,8 +55,8 @@ const std::vector<std::string>& table_order() {
 std::vector<Component> collect() {
   std::vector<Component> table;
   for (auto rows : {movement_rows(), rotary_rows(), qk_rows(), attention_rows(), trunk_rows(),
-                    embedding_rows(), linear_rows(), fp8_rows(), polar_rows(), optimizer_rows(),
-                    normuon_rows(), schedule_rows(), data_rows()}) {
+                    embedding_rows(), linear_rows(), fp8_rows(), head_rows(), model_rows(),
+                    polar_rows(), optimizer_rows(), normuon_rows(), schedule_rows(), data_rows()}) {
     table.insert(table.end(), rows.begin(), rows.end());
   }
   const auto place = [](const Component& component) {

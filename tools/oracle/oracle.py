@@ -15,6 +15,7 @@ import torch
 
 import data
 import mathematics as m
+import model_cases
 import optimizer_cases
 import trunk_cases
 from golden_schema import Case, write_golden
@@ -23,8 +24,8 @@ HERE = pathlib.Path(__file__).resolve().parent
 
 
 def provenance():
-    names = ("data.py", "mathematics.py", "trunk.py", "trunk_cases.py", "optimizers.py",
-             "optimizer_cases.py", "oracle.py")
+    names = ("data.py", "mathematics.py", "trunk.py", "trunk_cases.py", "model.py", "model_cases.py",
+             "optimizers.py", "optimizer_cases.py", "oracle.py")
     sources = b"".join((HERE / name).read_bytes() for name in names)
     return {
         "created_by": "tools/oracle/oracle.py",
@@ -228,6 +229,7 @@ def component_cases():
     yield "document_packer", [document_packer_case("document_packer", 300 + i, *setting)
                               for i, setting in enumerate([(1, 3, 5, 2), (16, 4, 9, 7), (64, 2, 70, 2048)])]
     yield from trunk_cases.component_cases()
+    yield from model_cases.component_cases()
     yield from optimizer_cases.component_cases()
 
 

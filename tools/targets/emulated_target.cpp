@@ -11,6 +11,7 @@
 #include "gpu/emulated/qk_prepare.h"
 #include "gpu/emulated/yarn.h"
 #include "tools/targets/case_layout.h"
+#include "tools/targets/emulated_head.h"
 #include "tools/targets/emulated_optimizer.h"
 #include "tools/targets/emulated_trunk.h"
 
@@ -170,6 +171,7 @@ std::map<std::string, Run> all_runs() {
       {"rotary_plain", rotary<false>},   {"rotary_table", rotary_table},
       {"yarn_update", yarn_update}};
   runs.insert(emulated_trunk_runs().begin(), emulated_trunk_runs().end());
+  runs.insert(emulated_head_runs().begin(), emulated_head_runs().end());
   runs.insert(emulated_optimizer_runs().begin(), emulated_optimizer_runs().end());
   return runs;
 }

@@ -1,0 +1,132 @@
+#include "reference/softcap.h"
+#include "reference/softcap_loss.h"
+#include "tools/components/row_plan.h"
+#include "tools/components/rows.h"
+
+namespace pairedhead {
+namespace {
+
+// T and V drawn together, so that a case stays small.
+Parameters draw_logits(Random& random, double size) {
+  const Index vocabulary = random.integer(2, 20 + static_cast<Index>(300 * size));
+  return Parameters()
+      .set("T", draw_tokens(random, size / 2, vocabulary))
+      .set("V", vocabulary)
+      .set("fill", draw_fill(random));
+}
+
+Component softcap() {
+  Component component = planned_row(
+      {"softcap", "SPEC §3.8", {{"z", {"T", "V"}, DType::bf16, "case"}}, {{"l", {"T", "V"}}}});
+  component.draw = draw_logits;
+  component.edges = {Parameters::parse("T=1 V=2 fill=normal"),
+                     Parameters::parse("T=3 V=40 fill=sharp"),
+                     Parameters::parse("T=5 V=17 fill=integers")};
+  set_extents(component, {{"T"}, {"V", 2}});
+  component.fused_into = "softcap_loss";
+  // Few integers may all be the same.
+  component.trivial = [](const Parameters& p, const OutputRow&) {
+    return p.integer("T") * p.integer("V") < 16;
+  };
+  evaluate_with(component, []<class Scalar>(const CaseInputs<Scalar>& in, Rounding) {
+    return TensorsOf<Scalar>{{"outputs/l", reference::softcap(in("z"))},
+                             {"grads/z", reference::softcap_backward(in("z"), in("grad_l"))}};
+  });
+  return component;
+}
+
+// The weights of the horizons, 1 and then smaller ones: no gradient is asked for them.
+Array mtp_weights(Index horizons, Random random) {
+  Array weights(DType::fp32, {horizons});
+  weights.set(0, 1);
+  for (Index k = 1; k < horizons; ++k) weights.set(k, 0.6 * random.uniform01());
+  return weights;
+}
+
+template <class Scalar>
+TensorsOf<Scalar> evaluate_loss(const CaseInputs<Scalar>& in, bool validation) {
+  const auto z = in("z"), weights = in("mtp_weights");
+  const auto targets = in.indices("targets");
+  reference::LossSettings settings = {.mtp_weights = {}, .validation = validation};
+  for (const Scalar& weight : weights.values()) {
+    if constexpr (std::is_same_v<Scalar, Magnitude>) {
+      settings.mtp_weights.push_back(weight.value);
+    } else {
+      settings.mtp_weights.push_back(weight);
+    }
+  }
+  auto forward = reference::softcap_loss(z, targets, settings);
+  auto grad_z = reference::softcap_loss_backward(z, forward.logsumexp, targets, settings,
+                                                 in.scalar("grad_loss"));
+  return {{"outputs/loss", one_value(forward.loss)},
+          {"outputs/logsumexp", std::move(forward.logsumexp)},
+          {"grads/z", std::move(grad_z)}};
+}
+
+Component softcap_loss() {
+  Component component = planned_row(
+      {"softcap_loss",
+       "SPEC §3.9",
+       {{"z", {"T", "V"}, DType::bf16, "case"}, {"targets", {"T"}, DType::int32, "tokens"}},
+       {{"loss", {"1"}, DType::fp32}}});
+  component.outputs.push_back({.name = "logsumexp", .is_gradient = false, .dtype = DType::fp32});
+  component.output_shape = [shape = component.output_shape](const Parameters& p,
+                                                            const OutputRow& row) {
+    return row.name == "logsumexp" ? Shape{p.integer("T")} : shape(p, row);
+  };
+  component.inputs = [inputs = component.inputs](const Parameters& p, std::uint64_t seed) {
+    Arrays arrays = inputs(p, seed);
+    arrays["mtp_weights"] = mtp_weights(p.integer("horizons"), Random(seed).split(100));
+    return arrays;
+  };
+  component.draw = [](Random& random, double size) {
+    return draw_logits(random, size)
+        .set("horizons", random.integer(1, 3))
+        .set("validation", random.integer(0, 4) == 0 ? 1 : 0);
+  };
+  component.edges = {Parameters::parse("T=1 V=2 horizons=3 validation=0 fill=normal"),
+                     Parameters::parse("T=2 V=3 horizons=3 validation=0 fill=sharp"),
+                     Parameters::parse("T=9 V=3 horizons=3 validation=0 fill=normal"),
+                     Parameters::parse("T=8 V=40 horizons=2 validation=0 fill=normal"),
+                     Parameters::parse("T=4 V=33 horizons=1 validation=0 fill=tiny"),
+                     Parameters::parse("T=7 V=20 horizons=2 validation=1 fill=normal")};
+  set_extents(component, {{"T"}, {"V", 2}, {"horizons"}});
+  component.check = [check = component.check](const Parameters& p) {
+    check(p);
+    if (p.integer("horizons") > 3) {
+      throw InputError("horizons: expected 1 to 3, got " + p.word("horizons"));
+    }
+    if (p.integer("validation") != 0 && p.integer("validation") != 1) {
+      throw InputError("validation: expected 0 or 1, got " + p.word("validation"));
+    }
+  };
+  component.shrink = [shrink = component.shrink](const Parameters& p) {
+    auto smaller = shrink(p);
+    if (p.integer("validation") == 1) smaller.push_back(Parameters(p).set("validation", 0));
+    return smaller;
+  };
+  // Rows of few integers may have one and the same sum.
+  component.trivial = [](const Parameters& p, const OutputRow& row) {
+    return row.name == "logsumexp" && p.integer("T") * p.integer("V") < 64;
+  };
+  component.reference = [](const Parameters& p, const Arrays& arrays, Rounding) {
+    return evaluate_loss(CaseInputs<double>(arrays), p.integer("validation") == 1);
+  };
+  component.magnitude = [](const Parameters& p, const Arrays& arrays) {
+    Values values;
+    for (const auto& [key, tensor] :
+         evaluate_loss(CaseInputs<Magnitude>(arrays), p.integer("validation") == 1)) {
+      Tensor<double> magnitude(tensor.shape());
+      for (Index i = 0; i < tensor.size(); ++i) magnitude[i] = tensor[i].magnitude;
+      values[key] = std::move(magnitude);
+    }
+    return values;
+  };
+  return component;
+}
+
+}  // namespace
+
+std::vector<Component> head_rows() { return {softcap(), softcap_loss()}; }
+
+}  // namespace pairedhead

@@ -1,0 +1,42 @@
+#include "tools/targets/emulated_head.h"
+
+#include "gpu/emulated/head.h"
+
+namespace pairedhead {
+namespace {
+
+using namespace gpu::emulated;
+
+LogitShape shape_of(const Parameters& p) {
+  return {static_cast<int>(p.integer("T")), static_cast<int>(p.integer("V"))};
+}
+
+void softcap(const Parameters& p, const Arrays& in, Arrays& out) {
+  const auto* z = in.at("z").as<std::uint16_t>();
+  softcap_forward(shape_of(p), z, out.at("outputs/l").as<std::uint16_t>());
+  softcap_backward(shape_of(p), z, in.at("grad_l").as<std::uint16_t>(),
+                   out.at("grads/z").as<std::uint16_t>());
+}
+
+void softcap_loss(const Parameters& p, const Arrays& in, Arrays& out) {
+  const auto* z = in.at("z").as<std::uint16_t>();
+  const LossProblem problem = {.shape = shape_of(p),
+                               .targets = in.at("targets").as<std::int32_t>(),
+                               .weights = in.at("mtp_weights").as<float>(),
+                               .horizons = static_cast<int>(p.integer("horizons")),
+                               .validation = p.integer("validation") == 1};
+  float* logsumexp = out.at("outputs/logsumexp").as<float>();
+  softcap_loss_forward(problem, z, logsumexp, out.at("outputs/loss").as<float>());
+  softcap_loss_backward(problem, z, logsumexp, *in.at("grad_loss").as<float>(),
+                        out.at("grads/z").as<std::uint16_t>());
+}
+
+}  // namespace
+
+const std::map<std::string, EmulatedRun>& emulated_head_runs() {
+  static const std::map<std::string, EmulatedRun> runs = {{"softcap", softcap},
+                                                          {"softcap_loss", softcap_loss}};
+  return runs;
+}
+
+}  // namespace pairedhead
