@@ -22,9 +22,9 @@ Component table_row(const RowPlan& plan) {
         .set("fill", draw_fill(random));
   };
   component.edges = {Parameters::parse("T=1 C=12 V=2 fill=normal"),
-                     Parameters::parse("T=40 C=16 V=2 fill=normal"),
-                     Parameters::parse("T=2 C=16 V=60 fill=normal"),
-                     Parameters::parse("T=30 C=12 V=17 fill=tiny")};
+                     Parameters::parse("T=8 C=12 V=2 fill=normal"),
+                     Parameters::parse("T=2 C=12 V=20 fill=normal"),
+                     Parameters::parse("T=500 C=32 V=300 fill=tiny")};
   set_extents(component, {{"T", 1}, {"C", 12}, {"V", 2}});
   return component;
 }

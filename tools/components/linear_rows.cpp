@@ -40,10 +40,11 @@ Component linear() {
                                     {{"x", {"T", "K"}, DType::bf16, "case"}, {"w", {"N", "K"}}},
                                     {{"y", {"T", "N"}}}},
                                    1, "K", "N");
-  component.edges = {
-      Parameters::parse("T=1 K=8 N=8 fill=normal"), Parameters::parse("T=3 K=16 N=8 fill=normal"),
-      Parameters::parse("T=17 K=16 N=8 fill=integers"), Parameters::parse("T=2 K=64 N=8 fill=tiny"),
-      Parameters::parse("T=33 K=8 N=16 fill=sharp")};
+  component.edges = {Parameters::parse("T=1 K=8 N=8 fill=normal"),
+                     Parameters::parse("T=3 K=16 N=8 fill=normal"),
+                     Parameters::parse("T=120 K=64 N=48 fill=integers"),
+                     Parameters::parse("T=2 K=128 N=112 fill=tiny"),
+                     Parameters::parse("T=250 K=24 N=40 fill=sharp")};
   // One token of eight integers may be all zeros.
   component.trivial = [](const Parameters& p, const OutputRow&) {
     return p.integer("T") * p.integer("K") < 16 && p.word("fill") == "integers";
@@ -65,9 +66,10 @@ Component lambda_linear() {
                                      {"lambda", {"1"}, DType::fp32, "scalar"}},
                                     {{"u", {"T", "N"}}}},
                                    1, "K", "N");
-  component.edges = {
-      Parameters::parse("T=1 K=8 N=8 fill=normal"), Parameters::parse("T=3 K=16 N=8 fill=normal"),
-      Parameters::parse("T=17 K=16 N=8 fill=sharp"), Parameters::parse("T=2 K=64 N=8 fill=tiny")};
+  component.edges = {Parameters::parse("T=1 K=8 N=8 fill=normal"),
+                     Parameters::parse("T=3 K=16 N=8 fill=normal"),
+                     Parameters::parse("T=120 K=64 N=48 fill=sharp"),
+                     Parameters::parse("T=2 K=128 N=112 fill=tiny")};
   component.trivial = [](const Parameters& p, const OutputRow&) {
     return p.integer("T") * p.integer("K") < 16 && p.word("fill") == "integers";
   };
@@ -106,8 +108,8 @@ Component mlp() {
   component.edges = {Parameters::parse("T=2 C=8 F=16 fill=normal weights=normal"),
                      Parameters::parse("T=6 C=16 F=24 fill=normal weights=identity"),
                      Parameters::parse("T=5 C=16 F=8 fill=normal weights=normal"),
-                     Parameters::parse("T=17 C=8 F=32 fill=integers weights=normal"),
-                     Parameters::parse("T=4 C=16 F=24 fill=tiny weights=normal")};
+                     Parameters::parse("T=60 C=64 F=96 fill=integers weights=normal"),
+                     Parameters::parse("T=200 C=40 F=24 fill=tiny weights=normal")};
   component.check = [check = component.check](const Parameters& p) {
     check(p);
     check_weights(p);

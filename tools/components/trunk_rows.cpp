@@ -30,8 +30,8 @@ Component token_row(const RowPlan& plan) {
   };
   component.edges = {
       Parameters::parse("T=1 C=12 fill=normal"), Parameters::parse("T=2 C=13 fill=normal"),
-      Parameters::parse("T=1 C=384 fill=tiny"), Parameters::parse("T=17 C=16 fill=integers"),
-      Parameters::parse("T=3 C=40 fill=sharp")};
+      Parameters::parse("T=5 C=16 fill=integers"), Parameters::parse("T=20 C=768 fill=tiny"),
+      Parameters::parse("T=160 C=96 fill=sharp")};
   set_extents(component, {{"T"}, {"C", gate_channels}});
   return component;
 }
@@ -160,10 +160,11 @@ Component head_row(const RowPlan& plan) {
   component.draw = [](Random& random, double size) {
     return draw_token_shape(random, size, false, largest_heads).set("fill", draw_fill(random));
   };
-  component.edges = {
-      Parameters::parse("T=1 H=1 D=16 fill=normal"), Parameters::parse("T=1 H=2 D=128 fill=normal"),
-      Parameters::parse("T=9 H=2 D=16 fill=integers"), Parameters::parse("T=2 H=6 D=24 fill=sharp"),
-      Parameters::parse("T=3 H=6 D=16 fill=tiny")};
+  component.edges = {Parameters::parse("T=1 H=1 D=16 fill=normal"),
+                     Parameters::parse("T=2 H=6 D=16 fill=sharp"),
+                     Parameters::parse("T=3 H=2 D=24 fill=integers"),
+                     Parameters::parse("T=10 H=6 D=128 fill=normal"),
+                     Parameters::parse("T=50 H=6 D=32 fill=tiny")};
   component.check = [](const Parameters& p) {
     check_tokens(p);
     check_heads(p, false);

@@ -30,9 +30,9 @@ COMPONENTS = {
 # Extents by component: those of a matrix product, of heads, or of tokens.
 SHAPES = {
     "linear": [dict(T=1, K=8, N=8), dict(T=7, K=24, N=16)],
-    "mlp": [dict(T=2, C=16, F=8), dict(T=7, C=16, F=40)],
-    "heads": [dict(T=1, H=1, D=16), dict(T=5, H=6, D=24)],
-    "tokens": [dict(T=1, C=12), dict(T=2, C=96), dict(T=9, C=30)],
+    "mlp": [dict(T=2, C=16, F=8), dict(T=5, C=8, F=24)],
+    "heads": [dict(T=1, H=1, D=16), dict(T=3, H=6, D=16)],
+    "tokens": [dict(T=1, C=12), dict(T=5, C=14)],
 }
 FAMILY = {"linear": "linear", "lambda_linear": "linear", "mlp": "mlp", "value_mix": "heads", "output_gate": "heads"}
 
@@ -93,4 +93,4 @@ def component_cases():
         yield component, [case_of(component, 400 + 10 * i + j, shape) for j, shape in enumerate(shapes)]
     for i, component in enumerate(("embedding", "value_embedding")):
         yield component, [lookup_case(component, 520 + 10 * i + j, *shape)
-                          for j, shape in enumerate([(1, 12, 2), (11, 16, 5), (3, 16, 30)])]
+                          for j, shape in enumerate([(11, 12, 5), (3, 12, 8)])]
