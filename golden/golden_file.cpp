@@ -260,15 +260,30 @@ BatchCase read_batch_case(const Reader& reader, const std::string& name) {
   return batch;
 }
 
+std::vector<GoldenCase> read_cases(const Reader& reader) {
+  std::vector<GoldenCase> cases;
+  for (const std::string& name : group_names(reader)) cases.push_back(read_case(reader, name));
+  return cases;
+}
+
+std::vector<BatchCase> read_batch_cases(const Reader& reader) {
+  std::vector<BatchCase> cases;
+  for (const std::string& name : group_names(reader)) {
+    cases.push_back(read_batch_case(reader, name));
+  }
+  return cases;
+}
+
 // What `read` makes of the file, unless reading it crashes.
-template <class Read>
-auto read_rehearsed(const std::filesystem::path& path, Read read) {
+template <auto read>
+auto read_rehearsed(const std::filesystem::path& path) {
   std::error_code absent;
   const std::uintmax_t bytes = std::filesystem::file_size(path, absent);
   const int seconds = 2 + (absent ? 0 : static_cast<int>(bytes / bytes_read_a_second));
-  if (!survives([&] { read(Reader(path)); }, seconds)) {
+  const auto rehearsal = [](const std::filesystem::path& file) { read(Reader(file)); };
+  if (!survives(rehearsal, path, seconds)) {
     throw InputError(path.string() +
-                     ": expected a whole HDF5 file, got one that the HDF5 library " + "crashes on");
+                     ": expected a whole HDF5 file, got one that the HDF5 library crashes on");
   }
   return read(Reader(path));
 }
@@ -283,15 +298,11 @@ void write_golden(const std::filesystem::path& path, const std::vector<GoldenCas
 }
 
 std::vector<GoldenCase> read_golden(const std::filesystem::path& path) {
-  return read_rehearsed(path, [](const Reader& reader) {
-    std::vector<GoldenCase> cases;
-    for (const std::string& name : group_names(reader)) cases.push_back(read_case(reader, name));
-    return cases;
-  });
+  return read_rehearsed<read_cases>(path);
 }
 
 std::vector<std::string> list_golden(const std::filesystem::path& path) {
-  return read_rehearsed(path, group_names);
+  return read_rehearsed<group_names>(path);
 }
 
 void write_batch(const std::filesystem::path& path, const std::vector<BatchCase>& cases) {
@@ -314,13 +325,7 @@ void write_batch(const std::filesystem::path& path, const std::vector<BatchCase>
 }
 
 std::vector<BatchCase> read_batch(const std::filesystem::path& path) {
-  return read_rehearsed(path, [](const Reader& reader) {
-    std::vector<BatchCase> cases;
-    for (const std::string& name : group_names(reader)) {
-      cases.push_back(read_batch_case(reader, name));
-    }
-    return cases;
-  });
+  return read_rehearsed<read_batch_cases>(path);
 }
 
 }  // namespace pairedhead

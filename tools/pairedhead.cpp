@@ -3,6 +3,7 @@
 #include <CLI/CLI.hpp>
 #include <exception>
 
+#include "golden/rehearsal.h"
 #include "reference/error.h"
 #include "tools/bench/bench_command.h"
 #include "tools/compare/compare_command.h"
@@ -45,6 +46,7 @@ int run(int argc, char** argv) {
 
 int main(int argc, char** argv) {
   try {
+    pairedhead::stand_by_for_rehearsals();
     return run(argc, argv);
   } catch (const pairedhead::InputError& error) {
     fmt::print(stderr, "pairedhead: {}\n", error.what());
