@@ -4,7 +4,6 @@
 
 #include "reference/backout.h"
 #include "reference/embedding.h"
-#include "reference/linear.h"
 #include "reference/mutant.h"
 #include "reference/rms_norm.h"
 #include "reference/scalar.h"
@@ -170,6 +169,10 @@ class Trunk {
   Tensor<Scalar> none_;
 };
 
+HeadForm form_of(const ModelSettings& settings) {
+  return head_form(settings.head, settings.loss.validation);
+}
+
 // s_t without what smear takes from another document.
 template <class Scalar>
 void reset_smear_at_documents(const Tensor<Scalar>& embedded, const Batch& batch,
@@ -224,7 +227,8 @@ ModelForward<Scalar> model_forward(const Config& config, const ParameterSet<Scal
   tape.head_input =
       stored(mutated(Mutant::final_norm_missing) ? tape.reduced : rms_norm(tape.reduced), rounding,
              head_stream);
-  result.logits = stored(linear(tape.head_input, weights["lm_head"]), rounding, loss_stream);
+  result.logits =
+      stored(head(tape.head_input, weights["lm_head"], form_of(settings)), rounding, loss_stream);
   LossForward<Scalar> loss = softcap_loss(result.logits, batch.targets, settings.loss);
   result.loss = loss.loss;
   result.logsumexp = std::move(loss.logsumexp);
@@ -253,15 +257,16 @@ ParameterSet<Scalar> model_backward(const Config& config, const ParameterSet<Sca
   Tensor<Scalar> grad_z = softcap_loss_backward(forward.logits, forward.logsumexp, batch.targets,
                                                 settings.loss, grad_loss);
   grad_z = stored(std::move(grad_z), backward, loss_stream);
-  LinearGradients<Scalar> head = linear_backward(tape.head_input, weights["lm_head"], grad_z);
+  LinearGradients<Scalar> logit =
+      head_backward(tape.head_input, weights["lm_head"], grad_z, form_of(settings));
   grad_z = {};
-  grad["lm_head"] = std::move(head.w);
+  grad["lm_head"] = std::move(logit.w);
 
   // Final norm and backout.
   const Rounding tail = backward.split(head_stream);
   BackoutGradients<Scalar> reduced = backout_backward(
       tape.stream.back(), trunk.backout_stream(tape), weights.scalar(weights.layout().backout()),
-      rms_norm_backward(tape.reduced, stored(std::move(head.x), tail, 1)));
+      rms_norm_backward(tape.reduced, stored(std::move(logit.x), tail, 1)));
   scalars[weights.layout().backout()] = reduced.beta;
   Tensor<Scalar> grad_x = stored(std::move(reduced.x), tail, 2);
   Tensor<Scalar> grad_x0, grad_skip;

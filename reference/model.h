@@ -4,6 +4,7 @@
 
 #include "reference/block.h"
 #include "reference/config.h"
+#include "reference/head.h"
 #include "reference/parameters.h"
 #include "reference/rotary.h"
 #include "reference/softcap_loss.h"
@@ -25,6 +26,7 @@ struct ModelSettings {
   Index short_window = 128, long_window = 384;  // tokens; paired layers count flat rows (SPEC §3.7)
   RotaryState rotary;                           // frequencies and kappa (SPEC §3.5)
   bool split_embedding = false;                 // the lookup reads embed, not lm_head (SPEC §7.5)
+  HeadForm head = HeadForm::bf16;               // of training (SPEC §3.8)
   LossSettings loss;
 };
 

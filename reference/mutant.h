@@ -101,6 +101,10 @@ namespace pairedhead {
   X(lambda_gradient_of_scaled_weight)      \
   X(mlp_projection_read_transposed)        \
   X(mlp_backward_without_relu)             \
+  X(head_gradient_in_e4m3)                 \
+  X(head_gradient_scale_omitted)           \
+  X(head_gradient_scales_exchanged)        \
+  X(validation_head_is_fp8)                \
   X(softcap_offset_sign)                   \
   X(softcap_thirty_tanh)                   \
   X(softcap_slope_without_divisor)         \

@@ -125,6 +125,11 @@ constexpr MutantInfo table[] = {
     {mlp_projection_read_transposed, "mlp", "SPEC §11.27", "c_proj is read as [out, in]"},
     {mlp_backward_without_relu, "mlp", "own", "backward lacks the slope of relu squared"},
 
+    {head_gradient_in_e4m3, "head_fp8", "SPEC §11.35", "the gradient is quantised to e4m3"},
+    {head_gradient_scale_omitted, "head_fp8", "SPEC §11.35",
+     "the gradient's scale lacks its 1/448"},
+    {head_gradient_scales_exchanged, "head_fp8", "own", "dx is scaled by the activations' scale"},
+    {validation_head_is_fp8, "head_fp8", "SPEC §11.34", "validation takes the fp8 head"},
     {softcap_offset_sign, "softcap", "SPEC §11.30", "(z - 5) for (z + 5)"},
     {softcap_thirty_tanh, "softcap", "SPEC §11.30", "30 tanh(z/30) for 23 sig((z + 5)/7.5)"},
     {softcap_slope_without_divisor, "softcap", "own", "the slope lacks its divisor 7.5"},

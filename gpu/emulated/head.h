@@ -4,7 +4,18 @@
 
 namespace pairedhead::gpu::emulated {
 
-// Softcap and loss (SPEC §3.8, §3.9, §5): logits are bf16 bits, all arithmetic fp32.
+// Head, softcap and loss (SPEC §3.8, §3.9, §5): tensors are bf16 bits, all arithmetic fp32.
+
+// The fp8 head: operands quantised on the way, products in fp32, 32 terms at a time.
+// x: [tokens, channels]; lm_head: [vocabulary, channels]; z, grad_z: [tokens, vocabulary].
+struct Fp8HeadShape {
+  int tokens, channels, vocabulary;
+};
+void head_fp8_forward(Fp8HeadShape shape, const std::uint16_t* x, const std::uint16_t* lm_head,
+                      std::uint16_t* z);
+void head_fp8_backward(Fp8HeadShape shape, const std::uint16_t* x, const std::uint16_t* lm_head,
+                       const std::uint16_t* grad_z, std::uint16_t* grad_x,
+                       std::uint16_t* grad_lm_head);
 
 struct LogitShape {
   int tokens, vocabulary;

@@ -48,6 +48,7 @@ TEST(Mutant, EachNamesARowAndSaysWhatItIs) {
                                            "residual_mix",
                                            "skip",
                                            "backout",
+                                           "head_fp8",
                                            "softcap",
                                            "softcap_loss",
                                            "block",
@@ -81,8 +82,8 @@ TEST(Mutant, TheTrapsOfTheSpecificationArePlanted) {
   std::set<std::string> planted;
   for (const MutantInfo& info : mutant_table()) planted.emplace(info.trap);
   for (const int trap : {1,  2,  3,  4,  5,  6,  7,  8,  10, 11, 13, 14, 15, 16, 17, 18, 19,
-                         20, 21, 22, 23, 24, 25, 26, 27, 28, 29, 30, 31, 32, 33, 35, 36, 37,
-                         38, 39, 40, 41, 42, 43, 44, 45, 46, 47, 48, 51, 52, 54, 55}) {
+                         20, 21, 22, 23, 24, 25, 26, 27, 28, 29, 30, 31, 32, 33, 34, 35, 35,
+                         36, 37, 38, 39, 40, 41, 42, 43, 44, 45, 46, 47, 48, 51, 52, 54, 55}) {
     EXPECT_TRUE(planted.contains("SPEC §11." + std::to_string(trap))) << trap;
   }
 }

@@ -1,3 +1,4 @@
+#include "reference/head.h"
 #include "reference/softcap.h"
 #include "reference/softcap_loss.h"
 #include "tools/components/row_plan.h"
@@ -32,6 +33,73 @@ Component softcap() {
     return TensorsOf<Scalar>{{"outputs/l", reference::softcap(in("z"))},
                              {"grads/z", reference::softcap_backward(in("z"), in("grad_l"))}};
   });
+  return component;
+}
+
+void check_validation(const Parameters& p) {
+  if (p.integer("validation") != 0 && p.integer("validation") != 1) {
+    throw InputError("validation: expected 0 or 1, got " + p.word("validation"));
+  }
+}
+
+void scale(double factor, Array& array) {
+  for (Index i = 0; i < array.size(); ++i) array.set(i, factor * array.at(i));
+}
+
+template <class Scalar>
+TensorsOf<Scalar> evaluate_head(const CaseInputs<Scalar>& in, bool validation) {
+  const auto form = reference::head_form(reference::HeadForm::fp8, validation);
+  const auto x = in("x"), lm_head = in("lm_head");
+  auto grad = reference::head_backward(x, lm_head, in("grad_z"), form);
+  return {{"outputs/z", reference::head(x, lm_head, form)},
+          {"grads/x", std::move(grad.x)},
+          {"grads/lm_head", std::move(grad.w)}};
+}
+
+// The operands come unquantised: quantising them is a sequence of fp32 operations that everybody
+// carries out alike, and part of the component.
+Component head_fp8() {
+  Component component = planned_row(
+      {"head_fp8",
+       "SPEC §3.8",
+       {{"x", {"T", "C"}, DType::bf16, "case"}, {"lm_head", {"V", "C"}, DType::bf16, "normal"}},
+       {{"z", {"T", "V"}}}});
+  // Weights up to the 1.6 where they saturate, gradients down to e5m2's subnormals.
+  component.inputs = [inputs = component.inputs](const Parameters& p, std::uint64_t seed) {
+    Arrays arrays = inputs(p, seed);
+    scale(0x1p-1, arrays.at("lm_head"));
+    scale(seed % 2 == 0 ? 0x1p-11 : 0x1p-22, arrays.at("grad_z"));
+    return arrays;
+  };
+  component.draw = [](Random& random, double size) {
+    return Parameters()
+        .set("T", random.integer(1, 2 + static_cast<Index>(20 * size)))
+        .set("C", 16 * random.integer(1, 3))
+        .set("V", 16 * random.integer(1, 3))
+        .set("fill", draw_fill(random))
+        .set("validation", random.integer(0, 5) == 0 ? 1 : 0);
+  };
+  component.edges = {Parameters::parse("T=1 C=16 V=16 validation=0 fill=normal"),
+                     Parameters::parse("T=5 C=32 V=16 validation=0 fill=normal"),
+                     Parameters::parse("T=3 C=16 V=16 validation=1 fill=normal"),
+                     Parameters::parse("T=7 C=16 V=16 validation=0 fill=sharp")};
+  set_extents(component, {{"T"}, {"C", 16, 16}, {"V", 16, 16}});
+  component.check = [check = component.check](const Parameters& p) {
+    check(p);
+    check_validation(p);
+  };
+  component.work = [moved = component.work](const Parameters& p, bool backward) {
+    Work work = moved(p, backward);
+    work.flops =
+        (backward ? 4 : 2) * static_cast<double>(p.integer("T") * p.integer("C") * p.integer("V"));
+    return work;
+  };
+  component.reference = [](const Parameters& p, const Arrays& arrays, Rounding) {
+    return evaluate_head(CaseInputs<double>(arrays), p.integer("validation") == 1);
+  };
+  component.magnitude = [](const Parameters& p, const Arrays& arrays) {
+    return magnitudes(evaluate_head(CaseInputs<Magnitude>(arrays), p.integer("validation") == 1));
+  };
   return component;
 }
 
@@ -96,9 +164,7 @@ Component softcap_loss() {
     if (p.integer("horizons") > 3) {
       throw InputError("horizons: expected 1 to 3, got " + p.word("horizons"));
     }
-    if (p.integer("validation") != 0 && p.integer("validation") != 1) {
-      throw InputError("validation: expected 0 or 1, got " + p.word("validation"));
-    }
+    check_validation(p);
   };
   component.shrink = [shrink = component.shrink](const Parameters& p) {
     auto smaller = shrink(p);
@@ -113,20 +179,13 @@ Component softcap_loss() {
     return evaluate_loss(CaseInputs<double>(arrays), p.integer("validation") == 1);
   };
   component.magnitude = [](const Parameters& p, const Arrays& arrays) {
-    Values values;
-    for (const auto& [key, tensor] :
-         evaluate_loss(CaseInputs<Magnitude>(arrays), p.integer("validation") == 1)) {
-      Tensor<double> magnitude(tensor.shape());
-      for (Index i = 0; i < tensor.size(); ++i) magnitude[i] = tensor[i].magnitude;
-      values[key] = std::move(magnitude);
-    }
-    return values;
+    return magnitudes(evaluate_loss(CaseInputs<Magnitude>(arrays), p.integer("validation") == 1));
   };
   return component;
 }
 
 }  // namespace
 
-std::vector<Component> head_rows() { return {softcap(), softcap_loss()}; }
+std::vector<Component> head_rows() { return {head_fp8(), softcap(), softcap_loss()}; }
 
 }  // namespace pairedhead

@@ -134,13 +134,7 @@ void check_common(const Parameters& p) {
 using EvaluateMagnitude = TensorsOf<Magnitude> (*)(const Parameters&, const Arrays&, Rounding);
 std::function<Values(const Parameters&, const Arrays&)> magnitude_of(EvaluateMagnitude evaluate) {
   return [evaluate](const Parameters& p, const Arrays& arrays) {
-    Values values;
-    for (const auto& [key, tensor] : evaluate(p, arrays, Rounding::exact())) {
-      Tensor<double> magnitude(tensor.shape());
-      for (Index i = 0; i < tensor.size(); ++i) magnitude[i] = tensor[i].magnitude;
-      values[key] = std::move(magnitude);
-    }
-    return values;
+    return magnitudes(evaluate(p, arrays, Rounding::exact()));
   };
 }
 

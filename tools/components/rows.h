@@ -16,7 +16,7 @@ std::vector<Component> attention_rows();  // attention_plain, attention_paired
 std::vector<Component> trunk_rows();      // norm, relu_squared, gates and mixes
 std::vector<Component> embedding_rows();  // embedding, value_embedding
 std::vector<Component> linear_rows();     // linear, lambda_linear, mlp
-std::vector<Component> head_rows();       // softcap, softcap_loss
+std::vector<Component> head_rows();       // head_fp8, softcap, softcap_loss
 std::vector<Component> model_rows();      // block, model
 std::vector<Component> fp8_rows();        // quantise_fp8
 std::vector<Component> polar_rows();      // polar_*, variance_reduction

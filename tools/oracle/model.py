@@ -11,6 +11,21 @@ import mathematics as m
 import trunk
 
 
+def quantised(x, scale, dtype):
+    """The values of the 8-bit codes of x / scale, for a float32 scale; beyond the largest they saturate."""
+    largest = torch.finfo(dtype).max
+    quotient = x.detach().float() / torch.tensor(scale, dtype=torch.float32)
+    return quotient.clamp(-largest, largest).to(dtype).double()
+
+
+def head_fp8(x, lm_head, grad_z):
+    """z, and grad_z as the backward pass has it. A quantisation is the identity to autograd."""
+    scales = [float(torch.tensor(v / 448, dtype=torch.float32)) for v in (100, 1.6, 0.75)]
+    e4m3, e5m2 = torch.float8_e4m3fn, torch.float8_e5m2
+    x, lm_head = (v + (s * quantised(v, s, e4m3) - v).detach() for v, s in zip((x, lm_head), scales))
+    return trunk.linear(x, lm_head), scales[2] * quantised(grad_z, scales[2], e5m2)
+
+
 def softcap(z):
     return 23 * torch.sigmoid((z + 5) / 7.5)
 

@@ -33,6 +33,20 @@ def finish(case, total, leaves, outputs):
     return case
 
 
+def head_fp8_case(component, seed, T, C, V, weight, gradient, validation):
+    random = np.random.default_rng(seed)
+    inputs = {"x": (m.bf16(2 * normal(random, T, C)), "bf16"), "lm_head": (m.bf16(weight * normal(random, V, C)), "bf16"),
+              "grad_z": (m.bf16(gradient * normal(random, T, V)), "bf16")}
+    case = Case(component, seed, dict(T=T, C=C, V=V, validation=validation), inputs)
+    leaves = {name: leaf(inputs[name][0]) for name in ("x", "lm_head")}
+    grad_z = torch.tensor(inputs["grad_z"][0]).double()
+    if validation:
+        z = model.trunk.linear(*leaves.values())
+    else:
+        z, grad_z = model.head_fp8(*leaves.values(), grad_z)
+    return finish(case, (z * grad_z).sum(), leaves, {"z": (z, "bf16")})
+
+
 def softcap_case(component, seed, T, V, scale):
     random = np.random.default_rng(seed)
     case = Case(component, seed, dict(T=T, V=V), {"z": (m.bf16(scale * normal(random, T, V)), "bf16"),
@@ -133,6 +147,8 @@ def model_case(component, seed, layers, documents, H, D, F, V, windows, skip, ba
 
 
 def component_cases():
+    yield "head_fp8", [head_fp8_case("head_fp8", 590 + i, *setting) for i, setting in enumerate(
+        [(1, 16, 16, 0.05, 1e-3, 0), (6, 32, 16, 0.7, 1e-7, 0), (5, 16, 32, 2, 0.05, 0), (3, 16, 16, 0.5, 1e-3, 1)])]
     yield "softcap", [softcap_case("softcap", 600 + i, *shape) for i, shape in enumerate(
         [(1, 2, 1), (5, 17, 8), (3, 64, 30)])]
     yield "softcap_loss", [softcap_loss_case("softcap_loss", 610 + i, *shape) for i, shape in enumerate(

@@ -1,6 +1,7 @@
 #include "tools/targets/emulated_head.h"
 
 #include "gpu/emulated/head.h"
+#include "gpu/emulated/linear.h"
 
 namespace pairedhead {
 namespace {
@@ -9,6 +10,23 @@ using namespace gpu::emulated;
 
 LogitShape shape_of(const Parameters& p) {
   return {static_cast<int>(p.integer("T")), static_cast<int>(p.integer("V"))};
+}
+
+void head_fp8(const Parameters& p, const Arrays& in, Arrays& out) {
+  const auto extent = [&](const char* name) { return static_cast<int>(p.integer(name)); };
+  const auto read = [&](const char* name) { return in.at(name).as<std::uint16_t>(); };
+  const auto write = [&](const char* name) { return out.at(name).as<std::uint16_t>(); };
+  if (p.integer("validation") == 1) {  // bf16
+    const MatrixShape shape = {extent("T"), extent("C"), extent("V")};
+    linear_forward(shape, read("x"), read("lm_head"), write("outputs/z"));
+    linear_backward(shape, read("x"), read("lm_head"), read("grad_z"), write("grads/x"),
+                    write("grads/lm_head"));
+    return;
+  }
+  const Fp8HeadShape shape = {extent("T"), extent("C"), extent("V")};
+  head_fp8_forward(shape, read("x"), read("lm_head"), write("outputs/z"));
+  head_fp8_backward(shape, read("x"), read("lm_head"), read("grad_z"), write("grads/x"),
+                    write("grads/lm_head"));
 }
 
 void softcap(const Parameters& p, const Arrays& in, Arrays& out) {
@@ -34,8 +52,8 @@ void softcap_loss(const Parameters& p, const Arrays& in, Arrays& out) {
 }  // namespace
 
 const std::map<std::string, EmulatedRun>& emulated_head_runs() {
-  static const std::map<std::string, EmulatedRun> runs = {{"softcap", softcap},
-                                                          {"softcap_loss", softcap_loss}};
+  static const std::map<std::string, EmulatedRun> runs = {
+      {"head_fp8", head_fp8}, {"softcap", softcap}, {"softcap_loss", softcap_loss}};
   return runs;
 }
 

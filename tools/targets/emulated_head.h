@@ -4,7 +4,7 @@
 
 namespace pairedhead {
 
-// The emulated forms of softcap and loss by component name.
+// The emulated forms of head, softcap and loss by component name.
 const std::map<std::string, EmulatedRun>& emulated_head_runs();
 
 }  // namespace pairedhead
