@@ -17,7 +17,10 @@ Scalar relu(const Scalar& p) {
 template <class Scalar>
 Tensor<Scalar> relu_squared(const Tensor<Scalar>& p) {
   Tensor<Scalar> h(p.shape());
-  for (Index i = 0; i < p.size(); ++i) h[i] = relu(p[i]) * relu(p[i]);
+  for (Index i = 0; i < p.size(); ++i) {
+    const Scalar positive = relu(p[i]);
+    h[i] = positive * positive;
+  }
   return h;
 }
 

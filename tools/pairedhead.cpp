@@ -1,4 +1,5 @@
 #include <fmt/format.h>
+#include <malloc.h>
 
 #include <CLI/CLI.hpp>
 #include <exception>
@@ -15,6 +16,13 @@
 #include "tools/verify/verify_command.h"
 
 namespace {
+
+// Steps allocate the same large tensors again and again: memory that is freed stays with the process,
+// because fetching and clearing fresh pages took half the time of a step.
+void keep_freed_memory() {
+  mallopt(M_MMAP_MAX, 0);
+  mallopt(M_TRIM_THRESHOLD, -1);
+}
 
 // Exit codes: 0 all hold, 1 a check failed, 2 bad usage or input, 3 no device.
 int run(int argc, char** argv) {
@@ -45,6 +53,7 @@ int run(int argc, char** argv) {
 }  // namespace
 
 int main(int argc, char** argv) {
+  keep_freed_memory();
   try {
     pairedhead::stand_by_for_rehearsals();
     return run(argc, argv);
