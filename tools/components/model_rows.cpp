@@ -306,8 +306,7 @@ Component block_row() {
     return draw_sizes(random, size).set("layer", layers[random.integer(0, 3)]);
   };
   for (const char* edge :
-       {"T=1 documents=1 layer=P pairing=strided", "T=1 documents=1 layer=s pairing=strided",
-        "T=1 documents=1 layer=L pairing=strided", "T=7 documents=3,0,4 layer=P pairing=strided",
+       {"T=1 documents=1 layer=P pairing=strided", "T=7 documents=3,0,4 layer=P pairing=strided",
         "T=7 documents=3,0,4 layer=s pairing=strided",
         "T=7 documents=3,0,4 layer=L pairing=strided"}) {
     component.edges.push_back(
@@ -421,9 +420,6 @@ std::vector<Parameters> model_edges() {
                         "validation=0 " +
                         small),
       Parameters::parse("T=6 documents=2,0,4 layers=P1,L2,n skip=0,2 backout=1 split=0 horizons=3 "
-                        "validation=0 " +
-                        small),
-      Parameters::parse("T=5 documents=5 layers=P0,n skip=0,1 backout=0 split=1 horizons=2 "
                         "validation=0 " +
                         small),
       Parameters::parse("T=5 documents=3,2 layers=L2,P skip=0,1 backout=1 split=1 horizons=1 "

@@ -155,7 +155,7 @@ def component_cases():
         [(1, 2, 3, 0), (2, 5, 3, 0), (9, 40, 3, 0), (8, 33, 2, 0), (7, 12, 1, 0), (6, 50, 2, 1)])]
     yield "block", [block_case("block", 620 + i, *setting) for i, setting in enumerate([
         ("P", [1], 2, 8, 8, 1, "strided", 0), ("P", [2, 0, 3], 2, 8, 8, 3, "strided", 1),
-        ("P", [2, 4], 6, 8, 8, 4, "adjacent", 0), ("s", [3, 4], 2, 8, 16, 2, "strided", 1),
+        ("P", [2, 4], 4, 8, 8, 4, "adjacent", 0), ("s", [3, 4], 2, 8, 16, 2, "strided", 1),
         ("L", [1, 6], 2, 8, 8, 5, "strided", 1)])]
     yield "model", [model_case("model", 630 + i, *setting) for i, setting in enumerate([
         ("s0,P", [1], 2, 8, 8, 5, (1, 1), (0, 1), 1, "strided", 0, 0, 1, 0),
