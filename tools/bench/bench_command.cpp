@@ -5,6 +5,7 @@
 #include <memory>
 
 #include "tools/bench/bench_plan.h"
+#include "tools/bench/cpu_bench.h"
 #include "tools/bench/measurement.h"
 #include "tools/report/progress.h"
 #include "tools/report/write_file.h"
@@ -19,9 +20,30 @@ namespace {
 struct Arguments {
   std::vector<std::string> components;
   std::string shard, json;
+  std::string device = "gpu", peer;
+  Index tokens = 256;
+  int repeats = 5;
 };
 
+void run_on_cpu(const Arguments& arguments) {
+  if (arguments.shard.empty()) {
+    throw InputError("bench: --device cpu needs --data, a .bin shard whose tokens are used");
+  }
+  std::vector<ModelTiming> timings = {
+      time_reference_model(arguments.shard, arguments.tokens, arguments.repeats)};
+  const double peak = peak_resident_gigabytes();
+  if (!arguments.peer.empty()) {
+    timings.push_back(
+        time_peer_model(arguments.peer, arguments.shard, arguments.tokens, arguments.repeats));
+  }
+  fmt::print("{}", cpu_bench_table(timings, arguments.tokens, peak));
+  if (!arguments.json.empty()) {
+    write_file(arguments.json, cpu_bench_json(timings, arguments.tokens, peak).dump(1) + "\n");
+  }
+}
+
 void run(const Arguments& arguments) {
+  if (arguments.device == "cpu") return run_on_cpu(arguments);
   const auto plan = bench_plan(arguments.components, arguments.shard);
   // Says so, with exit code 3, where there is no device or this build has no CUDA.
   const auto target = make_target("gpu");
@@ -44,12 +66,21 @@ void run(const Arguments& arguments) {
 }  // namespace
 
 void add_bench_command(CLI::App& app, int& exit_code) {
-  auto* command = app.add_subcommand("bench", "Time our kernels at the record's shapes");
+  auto* command =
+      app.add_subcommand("bench", "Time our kernels at the record's shapes, or the reference");
   auto arguments = std::make_shared<Arguments>();
   command->add_option("--component", arguments->components, "only this row (may be repeated)");
   command->add_option("--data", arguments->shard,
                       "a .bin shard whose document lengths are timed as well");
   command->add_option("--json", arguments->json, "also write the measurements as JSON");
+  command->add_option("--device", arguments->device, "gpu: kernels; cpu: the reference's model")
+      ->check(CLI::IsMember({"gpu", "cpu"}));
+  command->add_option("--tokens", arguments->tokens, "cpu: tokens of the one forward pass")
+      ->check(CLI::PositiveNumber);
+  command->add_option("--repeats", arguments->repeats, "cpu: runs to take the median of")
+      ->check(CLI::PositiveNumber);
+  command->add_option("--peer", arguments->peer,
+                      "cpu: a command that times the same model, tools/bench/pytorch_model.py");
   command->callback([arguments, &exit_code] {
     run(*arguments);
     exit_code = 0;
