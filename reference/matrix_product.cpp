@@ -18,7 +18,7 @@ void multiply_in_blocks(const Left& left, const Right& right, Eigen::Map<RowMajo
   constexpr Index block = 128;
   const bool by_rows = product.rows() >= product.cols();
   const Index length = by_rows ? product.rows() : product.cols();
-#pragma omp parallel for schedule(dynamic) if (product.size() * left.cols() > 1 << 20)
+#pragma omp parallel for schedule(dynamic) if (product.size() * left.cols() > 1 << 23)
   for (Index first = 0; first < length; first += block) {
     const Index count = std::min(block, length - first);
     if (by_rows) {

@@ -57,7 +57,7 @@ RotaryTable make_table(const std::vector<float>& frequency, Index tokens, bool p
   const Index blocks = paired ? 2 : 1;
   RotaryTable table{Tensor<double>({tokens, blocks * head_dim}),
                     Tensor<double>({tokens, blocks * head_dim})};
-#pragma omp parallel for schedule(static) if (tokens > 64)
+#pragma omp parallel for schedule(static) if (tokens * head_dim > 1 << 15)
   for (Index t = 0; t < tokens; ++t) {
     for (Index block = 0; block < blocks; ++block) {
       const Index position = table_position(t, block, paired);

@@ -94,7 +94,7 @@ LossForward<Scalar> softcap_loss(const Tensor<Scalar>& z, const std::vector<Inde
   const Index tokens = z.dim(0), columns = z.dim(1);
   const Terms terms(targets, settings);
   LossForward<Scalar> result{Scalar(0), Tensor<Scalar>({tokens})};
-#pragma omp parallel for schedule(static) if (z.size() > 1 << 14)
+#pragma omp parallel for schedule(static) if (z.size() > 1 << 17)
   for (Index t = 0; t < tokens; ++t) result.logsumexp[t] = logsumexp_of(&z(t, 0), columns);
   for (Index t = 0; t < tokens; ++t) {
     for (const Term& term : terms.at(t)) {
@@ -114,7 +114,7 @@ Tensor<Scalar> softcap_loss_backward(const Tensor<Scalar>& z, const Tensor<Scala
   require_shape("logsumexp", logsumexp, {tokens});
   const Terms terms(targets, settings);
   Tensor<Scalar> grad_z(z.shape());
-#pragma omp parallel for schedule(static) if (z.size() > 1 << 14)
+#pragma omp parallel for schedule(static) if (z.size() > 1 << 17)
   for (Index t = 0; t < tokens; ++t) {
     const std::vector<Term> ahead = terms.at(t);
     double weights = 0;  // W_t of SPEC §5

@@ -1,6 +1,7 @@
 #include "reference/model.h"
 
 #include <gtest/gtest.h>
+#include <omp.h>
 
 #include <cmath>
 
@@ -252,6 +253,47 @@ TEST(Model, DoubleIsAsGoodAsItsRoundingsAllow) {
       const double error = std::abs(static_cast<double>(Float128(grad[i]) - gradients.at(name)[i]));
       EXPECT_LE(error, 1e-13 * size) << name << " " << i;
     }
+  }
+}
+
+TEST(Model, DoesNotDependOnTheNumberOfThreads) {
+  const Config config = config_named("tiny");
+  const auto parameters = random_parameters(config, 24);
+  const Batch batch = random_batch(config, {0, 50, 150}, 25);
+  const ModelSettings settings = settings_of(config);
+  const int threads = omp_get_max_threads();
+  omp_set_num_threads(1);
+  const Step alone = step_of(config, parameters, batch, settings);
+  omp_set_num_threads(3);
+  const Step together = step_of(config, parameters, batch, settings);
+  omp_set_num_threads(threads);
+  EXPECT_EQ(alone.loss, together.loss);
+  for (const auto& [name, grad] : alone.gradients) {
+    const Tensor<double>& other = together.gradients.at(name);
+    for (Index i = 0; i < grad.size(); ++i) ASSERT_EQ(grad[i], other[i]) << name << " " << i;
+  }
+}
+
+TEST(Model, RoundsWhereAGpuStores) {  // SPEC §3.10
+  const Config config = miniature();
+  const auto parameters = random_parameters(config, 26);
+  const Batch batch = random_batch(config, {0, 8}, 27);
+  const ModelSettings settings = settings_of(config);
+  const auto exact = model_forward(config, parameters, batch, settings, Rounding::exact());
+  const auto draw = [&](std::uint64_t seed) {
+    return model_forward(config, parameters, batch, settings, Rounding::stochastic(seed));
+  };
+  const auto one = draw(1), again = draw(1), two = draw(2);
+  EXPECT_EQ(one.loss, again.loss);
+  EXPECT_NE(one.loss, two.loss);
+  EXPECT_NE(one.loss, exact.loss);
+  EXPECT_LE(std::abs(one.loss - exact.loss), 0.05 * exact.loss);
+  const auto stored = model_forward(config, parameters, batch, settings, Rounding::nearest());
+  for (const Tensor<double>* buffer :
+       {&stored.logits, &stored.tape.x0, &stored.tape.head_input, &stored.tape.stream.back(),
+        &stored.tape.blocks[0].a, &stored.tape.blocks[6].mlp_input,
+        &stored.tape.blocks[3].layer.prepared.key, &stored.tape.blocks[9].layer.gated}) {
+    for (const double x : buffer->values()) ASSERT_EQ(x, round_to(DType::bf16, x));
   }
 }
 
