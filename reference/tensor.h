@@ -3,6 +3,7 @@
 #include <cassert>
 #include <cstddef>
 #include <cstdint>
+#include <new>
 #include <numeric>
 #include <span>
 #include <string>
@@ -28,6 +29,23 @@ inline std::string to_string(const Shape& shape) {
   }
   return text + "]";
 }
+
+// Memory that begins on a cache line. Eigen's sums start where a vector register is aligned, so
+// that elsewhere their order, and the last bits of a result, would depend on what malloc found.
+template <class T>
+struct LineAllocator {
+  using value_type = T;
+  static constexpr std::align_val_t line{64};
+
+  LineAllocator() = default;
+  template <class Other>
+  LineAllocator(const LineAllocator<Other>&) {}
+  T* allocate(std::size_t count) {
+    return static_cast<T*>(::operator new(count * sizeof(T), line));
+  }
+  void deallocate(T* memory, std::size_t) { ::operator delete(memory, line); }
+  bool operator==(const LineAllocator&) const { return true; }
+};
 
 // A dense tensor: row-major, innermost axis last, values owned. The scalar is double for the truth,
 // Magnitude, Dual or __float128 for what is derived from it (reference/scalar.h).
@@ -71,7 +89,7 @@ class Tensor {
 
  private:
   Shape shape_;
-  std::vector<Scalar> values_;
+  std::vector<Scalar, LineAllocator<Scalar>> values_;
 };
 
 // Throws InputError naming `what` unless the shapes are equal. Called at every public boundary.
