@@ -86,8 +86,8 @@ Tensor<double> quantise_fp8(const Tensor<double>& x, float scale, DType format) 
     if (mutated(Mutant::fp8_overflow_to_nan) && std::abs(quotient) > largest(format)) {
       quotient = std::numeric_limits<double>::quiet_NaN();
     }
-    y[i] =
-        mutated(Mutant::fp8_truncates) ? toward_zero(format, quotient) : round_to(format, quotient);
+    y[i] = mutated(Mutant::fp8_truncates) ? toward_zero(format, quotient)
+                                          : from_fp8_bits(format, to_fp8_bits(format, quotient));
   }
   return y;
 }
