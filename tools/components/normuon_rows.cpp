@@ -160,7 +160,7 @@ Component normuon_step() {
       output("mantissa", DType::uint16, true)};
   component.stages = {"outputs/direction", "outputs/orthogonal", "outputs/update"};
   component.draw = [](Random& random, double size) {
-    const Index columns = random.integer(2, 3 + static_cast<Index>(size * 7));
+    const Index columns = random.integer(6, 6 + static_cast<Index>(size * 3));
     const bool bank = random.integer(0, 1) == 1;
     return Parameters()
         .set("rows", bank ? 4 * columns : random.integer(1, 4 * columns))
@@ -168,7 +168,7 @@ Component normuon_step() {
         .set("matrices", bank ? Index{4} : Index{1})
         .set("start", random.integer(0, 1));
   };
-  component.edges = {Parameters::parse("rows=8 columns=2 matrices=4 start=1"),
+  component.edges = {Parameters::parse("rows=24 columns=6 matrices=4 start=1"),
                      Parameters::parse("rows=48 columns=12 matrices=4 start=0"),
                      Parameters::parse("rows=48 columns=12 matrices=1 start=0")};
   component.shrink = [](const Parameters& p) {
