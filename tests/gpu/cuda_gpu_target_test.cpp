@@ -41,8 +41,8 @@ TEST_F(GpuTargetTest, SkipsWhatHasNoKernelOfItsOwn) {
   const GpuTarget target;
   EXPECT_EQ(target.skips(component_named("attention_paired")), std::nullopt);
   EXPECT_EQ(target.skips(component_named("key_shift")), "fused into qk_prepare");
-  EXPECT_EQ(target.skips(component_named("yarn_update")), "no GPU form");
-  EXPECT_EQ(target.skips(component_named("document_packer")), "no GPU form");
+  EXPECT_EQ(target.skips(component_named("yarn_update")), "no kernel");
+  EXPECT_EQ(target.skips(component_named("document_packer")), "no kernel");
 }
 
 }  // namespace

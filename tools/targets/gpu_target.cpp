@@ -14,7 +14,7 @@ std::optional<std::string> GpuTarget::skips(const Component& component) const {
   static const std::set<std::string> kernels = {"attention_paired", "attention_plain", "qk_prepare",
                                                 "rotary_table"};
   if (kernels.count(component.name) > 0) return std::nullopt;
-  if (component.fused_into.empty()) return "no GPU form";
+  if (component.fused_into.empty()) return "no kernel";
   return "fused into " + component.fused_into;
 }
 
