@@ -69,7 +69,9 @@ Component polar_normalise() {
     return Parameters()
         .set("rows", random.integer(1, most))
         .set("columns", random.integer(1, most))
-        .set("fill", fill_words()[static_cast<std::size_t>(random.integer(0, 4))]);
+        // Not integers or powers: a few values repeated have a few errors, which do not average
+        // out.
+        .set("fill", fill_words()[static_cast<std::size_t>(random.integer(0, 2))]);
   };
   component.edges = {Parameters::parse("rows=1 columns=2 fill=normal"),
                      Parameters::parse("rows=16 columns=16 fill=normal"),
@@ -93,10 +95,8 @@ Component polar_normalise() {
   component.magnitude = [](const Parameters&, const Arrays& arrays) {
     return magnitudes(evaluate_normalise<Magnitude>(arrays, Rounding::exact()));
   };
-  // A small matrix of integers or powers may be zero or constant by chance.
   component.trivial = [](const Parameters& p, const OutputRow&) {
-    const std::string fill = p.word("fill");
-    return fill == "zero" || fill == "integers" || fill == "powers";
+    return p.word("fill") == "zero";
   };
   return component;
 }
