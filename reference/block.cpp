@@ -37,13 +37,14 @@ Tensor<Scalar> block(const BlockStreams<Scalar>& streams, const BlockWeights<Sca
                      const RotaryFactors<Scalar>& factors, const BlockSettings& settings,
                      Rounding rounding, BlockTape<Scalar>& tape) {
   const bool skip_first = settings.skip && !mutated(Mutant::skip_after_mix);
-  if (skip_first) tape.skipped = with_skip(streams.x, streams, weights);
+  if (skip_first) tape.skipped = stored(with_skip(streams.x, streams, weights), rounding, 12);
   tape.mixed =
       residual_mix(skip_first ? tape.skipped : streams.x, streams.x0, weights.rho, weights.lam);
   if (settings.skip && !skip_first) {
     tape.skipped = streams.x;
     tape.mixed = with_skip(tape.mixed, streams, weights);
   }
+  tape.mixed = stored(std::move(tape.mixed), rounding, 10);
 
   tape.attended = tape.mixed;
   if (settings.attention) {
@@ -51,7 +52,7 @@ Tensor<Scalar> block(const BlockStreams<Scalar>& streams, const BlockWeights<Sca
     Tensor<Scalar> out =
         attention_layer(attention_input(tape), streams.value_embedding, weights.layer, factors,
                         settings.layer, rounding.split(2), tape.layer);
-    tape.attended = sum(tape.mixed, stored(std::move(out), rounding, 3));
+    tape.attended = stored(sum(tape.mixed, stored(std::move(out), rounding, 3)), rounding, 11);
   }
   tape.mlp_input = stored(
       rms_norm(mutated(Mutant::mlp_beside_attention) ? tape.mixed : tape.attended), rounding, 4);
@@ -81,6 +82,7 @@ BlockGradients<Scalar> block_backward(const BlockStreams<Scalar>& streams,
     grad_x = sum(grad_x, rms_norm_backward(tape.mixed, grad_a));
   }
 
+  grad_x = stored(std::move(grad_x), rounding, 13);
   ResidualMixGradients<Scalar> mix = residual_mix_backward(
       settings.skip ? tape.skipped : streams.x, streams.x0, weights.rho, weights.lam, grad_x);
   grad.rho = mix.rho;
@@ -88,8 +90,9 @@ BlockGradients<Scalar> block_backward(const BlockStreams<Scalar>& streams,
   grad.x = std::move(mix.x);
   grad.x0 = std::move(mix.x0);
   if (settings.skip) {
-    SkipGradients<Scalar> skip = skip_backward(streams.x, streams.x_skip, streams.x0,
-                                               weights.skip_gate, weights.theta, grad.x);
+    SkipGradients<Scalar> skip =
+        skip_backward(streams.x, streams.x_skip, streams.x0, weights.skip_gate, weights.theta,
+                      stored(std::move(grad.x), rounding, 14));
     grad.x = std::move(skip.x);
     grad.x_skip = std::move(skip.x_skip);
     grad.x0 = sum(grad.x0, std::move(skip.x0));

@@ -41,8 +41,9 @@ struct BlockTape {
   Tensor<Scalar> mlp_input;  // rms(attended)
 };
 
-// The stream after the layer, [T, C]. M points: both normalised inputs, both outputs before they
-// are added, and those of attention_layer and mlp.
+// The stream after the layer, [T, C]. M points: the stream after skip, mix and attention, which
+// several kernels read; both normalised inputs, both outputs before they are added, and those of
+// attention_layer and mlp.
 template <class Scalar>
 Tensor<Scalar> block(const BlockStreams<Scalar>& streams, const BlockWeights<Scalar>& weights,
                      const RotaryFactors<Scalar>& factors, const BlockSettings& settings,
@@ -57,7 +58,7 @@ struct BlockGradients {
   AttentionLayerGradients<Scalar> layer;
 };
 // grad_out: [T, C]; tape: what block left, with the same rounding. M points: the gradients of both
-// normalised inputs, that of the stream after attention, and those of the parts.
+// normalised inputs, those of the stream after attention, mix and skip, and those of the parts.
 template <class Scalar>
 BlockGradients<Scalar> block_backward(const BlockStreams<Scalar>& streams,
                                       const BlockWeights<Scalar>& weights,

@@ -205,7 +205,7 @@ ModelForward<Scalar> model_forward(const Config& config, const ParameterSet<Scal
   ModelForward<Scalar> result;
   ModelTape<Scalar>& tape = result.tape;
   tape.embedded = embedding(batch.inputs, weights[weights.embedding_name()]);
-  tape.smeared = smeared_of(weights, tape.embedded, batch);
+  tape.smeared = as_operand(smeared_of(weights, tape.embedded, batch));
   tape.x0 = stored(rms_norm(tape.smeared), rounding, x0_stream);
   for (Index n = 0; n < config.value_embeddings; ++n) {
     tape.value_embedding.push_back(embedding(batch.inputs, weights[value_embed_name(n)]));
@@ -222,8 +222,8 @@ ModelForward<Scalar> model_forward(const Config& config, const ParameterSet<Scal
                                  block_rounding, 0));
   }
 
-  tape.reduced = backout(tape.stream.back(), trunk.backout_stream(tape),
-                         weights.scalar(weights.layout().backout()));
+  tape.reduced = as_operand(backout(tape.stream.back(), trunk.backout_stream(tape),
+                                    weights.scalar(weights.layout().backout())));
   tape.head_input =
       stored(mutated(Mutant::final_norm_missing) ? tape.reduced : rms_norm(tape.reduced), rounding,
              head_stream);

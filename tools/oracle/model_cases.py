@@ -95,12 +95,13 @@ def block_case(component, seed, layer, documents, H, D, F, window, pairing, yarn
     inputs |= {name: (m.bf16(normal(random, F, C) / 8), "bf16") for name in ("c_fc", "c_proj")}
     inputs |= {name: (normal(random, H, 12), "bf16") for name in ("attn_gate", "ve_gate")}
     inputs["skip_gate"] = (normal(random, 1, 12), "bf16")
-    inputs |= {name: (lambdas(random, 1), "fp32") for name in ("rho", "lam", "alpha", "omega", "theta")}
+    inputs["lambdas"] = (lambdas(random, 5), "fp32")
     case = Case(component, seed, parameters,
                 inputs | rotary_inputs(D, yarn) | {"cu_seqlens": cu_seqlens(documents),
                                                    "window": (np.array([window], np.int32), "int32")})
     leaves = {name: leaf(value) for name, (value, _) in inputs.items() if name != "grad_out"}
     w = dict(leaves, gate=leaves["attn_gate"], value_gate=leaves["ve_gate"])
+    w |= dict(zip(("rho", "lam", "alpha", "omega", "theta"), leaves["lambdas"]))
     factors = [[torch.from_numpy(f).double() for f in m.rotary_table(case.inputs["frequency"][0], T, paired)]
                for paired in (False, True)]
     out = model.block(layer, leaves["x"], leaves["x0"], leaves["x_skip"], leaves["ve"], w, factors, H, window,
