@@ -113,47 +113,85 @@ std::optional<std::vector<PackedSequence>> DocumentPacker::next(Index ranks, Ind
   return sequences;
 }
 
+void DocumentPacker::go_to(Index pointer) {
+  const auto documents = static_cast<Index>(starts_.size()) - 1;
+  if (pointer < 0 || pointer > documents) {
+    fail(name_, "a document " + std::to_string(pointer) + " to go to",
+         std::to_string(documents) + " documents");
+  }
+  pointer_ = pointer;
+  resume_ = 0;
+}
+
+TrainingBatches::TrainingBatches(std::shared_ptr<const ShardSource> source,
+                                 const PackerSettings& settings, bool cycle)
+    : source_(std::move(source)), settings_(settings), cycle_(cycle) {}
+
 TrainingBatches::TrainingBatches(std::vector<std::filesystem::path> files, Index vocabulary,
                                  const PackerSettings& settings, bool cycle)
-    : files_(std::move(files)), vocabulary_(vocabulary), settings_(settings), cycle_(cycle) {
-  if (files_.empty()) fail("training shards", "at least one file", "none");
+    : TrainingBatches(std::make_shared<ShardFiles>("training shards", std::move(files), vocabulary),
+                      settings, cycle) {}
+
+void TrainingBatches::open(Index shard) {
+  packer_.emplace(source_->read(shard), settings_, source_->name(shard));
 }
 
 std::vector<PackedSequence> TrainingBatches::next(Index ranks, Index length) {
-  for (std::size_t opened = 0;; ++opened) {
+  const std::optional<Index> count = source_->count();
+  for (Index tried = 0;; ++tried) {
     if (packer_) {
       if (auto sequences = packer_->next(ranks, length)) return std::move(*sequences);
     }
-    if (next_file_ == files_.size() && !cycle_) {
-      fail(files_.back().string(),
+    if (count && opened_ >= *count && !cycle_) {
+      fail(source_->name(*count - 1),
            "documents for another " + std::to_string(ranks) + " x " + std::to_string(length) +
                " tokens",
            "the end of the last shard");
     }
-    if (opened == files_.size()) {
-      fail(files_.front().string(),
+    if (tried == count.value_or(1)) {
+      fail(source_->name(0),
            "a shard that can fill " + std::to_string(ranks) + " x " + std::to_string(length) +
                " tokens",
-           "none of " + std::to_string(files_.size()) + " that can");
+           "none of " + std::to_string(count.value_or(1)) + " that can");
     }
-    if (next_file_ == files_.size()) next_file_ = 0;
-    const std::filesystem::path& file = files_[next_file_++];
-    packer_.emplace(read_shard(file, vocabulary_), settings_, file.string());
+    open(count ? opened_ % *count : opened_);
+    ++opened_;
   }
 }
+
+BatchPosition TrainingBatches::position() const {
+  return {opened_, packer_ ? packer_->pointer() : 0};
+}
+
+void TrainingBatches::go_to(const BatchPosition& position) {
+  const std::optional<Index> count = source_->count();
+  if (position.shards < 0 || (count && position.shards > *count && !cycle_)) {
+    fail("training text", "shard " + std::to_string(position.shards) + " to go to",
+         count ? std::to_string(*count) + " shards" : "no such number");
+  }
+  opened_ = position.shards;
+  packer_.reset();
+  if (opened_ == 0) return;
+  open(count ? (opened_ - 1) % *count : opened_ - 1);
+  packer_->go_to(position.document);
+}
+
+ValidationBatches::ValidationBatches(std::shared_ptr<const ShardSource> source,
+                                     const PackerSettings& settings)
+    : source_(std::move(source)), settings_(settings) {}
 
 ValidationBatches::ValidationBatches(std::vector<std::filesystem::path> files, Index vocabulary,
                                      const PackerSettings& settings)
-    : files_(std::move(files)), vocabulary_(vocabulary), settings_(settings) {
-  if (files_.empty()) fail("validation shards", "at least one file", "none");
-}
+    : ValidationBatches(
+          std::make_shared<ShardFiles>("validation shards", std::move(files), vocabulary),
+          settings) {}
 
 void ValidationBatches::open_next(Index needed) {
-  if (next_file_ == files_.size()) {
-    fail(files_.back().string(), "another " + std::to_string(needed) + " tokens",
+  if (const auto count = source_->count(); count && opened_ == *count) {
+    fail(source_->name(*count - 1), "another " + std::to_string(needed) + " tokens",
          "the end of the last shard");
   }
-  tokens_ = read_shard(files_[next_file_++], vocabulary_);
+  tokens_ = source_->read(opened_++);
   position_ = 0;
 }
 

@@ -2,10 +2,11 @@
 
 #include <cstdint>
 #include <filesystem>
+#include <memory>
 #include <optional>
 #include <vector>
 
-#include "reference/shards.h"
+#include "reference/shard_source.h"
 #include "reference/tensor.h"
 
 // How tokens become sequences of whole documents (SPEC §8 "Training batches", "Validation
@@ -42,8 +43,10 @@ class DocumentPacker {
   // name.
   std::optional<std::vector<PackedSequence>> next(Index ranks, Index length);
 
-  // The document that the next call starts with, counted from 0.
+  // The document that the next call starts with, counted from 0. Going to one throws InputError
+  // unless the shard has as many.
   Index pointer() const { return pointer_; }
+  void go_to(Index pointer);
 
  private:
   struct Cursor;
@@ -57,28 +60,47 @@ class DocumentPacker {
   Index resume_ = 0;  // stays 0 but for a planted bug: where in its document the next call starts
 };
 
-// Training batches from the shards of a pattern, one after the other. What a shard has left when it
-// cannot fill a call is dropped.
+// Where a run stands in its training text.
+struct BatchPosition {
+  Index shards = 0;    // opened so far; the last of them is being read
+  Index document = 0;  // in it, the one that the next call starts with
+  bool operator==(const BatchPosition&) const = default;
+};
+
+// Training batches from one shard after the other. What a shard has left when it cannot fill a call
+// is dropped.
 class TrainingBatches {
  public:
+  TrainingBatches(std::shared_ptr<const ShardSource> source, const PackerSettings& settings,
+                  bool cycle = false);
+  // From files of one pattern. Throws InputError where there is none.
   TrainingBatches(std::vector<std::filesystem::path> files, Index vocabulary,
                   const PackerSettings& settings, bool cycle = false);
+
   // One sequence a rank. Throws InputError where the shards are exhausted (unless they are cycled),
   // or where no shard can fill a call, and what read_shard and DocumentPacker throw.
   std::vector<PackedSequence> next(Index ranks, Index length);
 
+  // A run that goes to the position of another continues as that one did. Going there throws
+  // InputError where the source has no such shard or document.
+  BatchPosition position() const;
+  void go_to(const BatchPosition& position);
+
  private:
-  std::vector<std::filesystem::path> files_;
-  Index vocabulary_;
+  void open(Index shard);
+
+  std::shared_ptr<const ShardSource> source_;
   PackerSettings settings_;
   bool cycle_;
-  std::size_t next_file_ = 0;
+  Index opened_ = 0;
   std::optional<DocumentPacker> packer_;
 };
 
 // Validation batches: the stream cut into sequences wherever they end.
 class ValidationBatches {
  public:
+  ValidationBatches(std::shared_ptr<const ShardSource> source, const PackerSettings& settings);
+  // From files of one pattern. Throws InputError where there is none.
   ValidationBatches(std::vector<std::filesystem::path> files, Index vocabulary,
                     const PackerSettings& settings);
   // One sequence a rank, `length` tokens each. Throws InputError where the shards are exhausted or
@@ -88,10 +110,9 @@ class ValidationBatches {
  private:
   void open_next(Index needed);
 
-  std::vector<std::filesystem::path> files_;
-  Index vocabulary_;
+  std::shared_ptr<const ShardSource> source_;
   PackerSettings settings_;
-  std::size_t next_file_ = 0;
+  Index opened_ = 0;
   Tokens tokens_;
   Index position_ = 0;
 };
