@@ -178,7 +178,17 @@ namespace pairedhead {
   X(window_schedule_phase_late)            \
   X(short_window_is_long)                  \
   X(packer_resumes_truncated)              \
-  X(packer_counts_extra_token)
+  X(packer_counts_extra_token)             \
+  X(targets_unshifted)                     \
+  X(batch_size_late)                       \
+  X(loss_not_divided)                      \
+  X(ranks_summed)                          \
+  X(yarn_at_final_validation)              \
+  X(adam_every_step)                       \
+  X(even_gradients_dropped)                \
+  X(adam_rate_of_even_step)                \
+  X(split_before_update)                   \
+  X(split_forgets_moments)
 
 enum class Mutant {
   none,

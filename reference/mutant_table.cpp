@@ -232,6 +232,21 @@ constexpr MutantInfo table[] = {
      "a truncated document goes on in the next row"},
     {packer_counts_extra_token, "document_packer", "SPEC §11.52",
      "cu_seqlens counts the token after the last"},
+
+    {targets_unshifted, "train_trajectory", "own", "each token is its own target"},
+    {batch_size_late, "train_trajectory", "SPEC §11.53", "sequences grow one step late"},
+    {loss_not_divided, "train_trajectory", "own", "the loss is not divided by the micro-batches"},
+    {ranks_summed, "train_trajectory", "own", "gradients are summed over the ranks"},
+    {yarn_at_final_validation, "train_trajectory", "SPEC §11.12",
+     "the final validation's window comes with a YaRN update"},
+    {adam_every_step, "train_trajectory", "SPEC §11.36", "Adam moves at even steps too"},
+    {even_gradients_dropped, "train_trajectory", "own",
+     "Adam uses the gradients of its own step only"},
+    {adam_rate_of_even_step, "train_trajectory", "own", "Adam uses the rate of the step before"},
+    {split_before_update, "train_trajectory", "SPEC §11.49",
+     "embed is copied before the update of its step"},
+    {split_forgets_moments, "train_trajectory", "SPEC §11.50",
+     "embed starts without lm_head's moments"},
 };
 
 }  // namespace

@@ -50,15 +50,17 @@ const std::vector<std::string>& table_order() {
                                                  "window_schedule",
 
                                                  "shard_reader",
-                                                 "document_packer"};
+                                                 "document_packer",
+                                                 "train_trajectory"};
   return order;
 }
 
 std::vector<Component> collect() {
   std::vector<Component> table;
-  for (auto rows : {movement_rows(), rotary_rows(), qk_rows(), attention_rows(), trunk_rows(),
-                    embedding_rows(), linear_rows(), fp8_rows(), head_rows(), model_rows(),
-                    polar_rows(), optimizer_rows(), normuon_rows(), schedule_rows(), data_rows()}) {
+  for (auto rows :
+       {movement_rows(), rotary_rows(), qk_rows(), attention_rows(), trunk_rows(), embedding_rows(),
+        linear_rows(), fp8_rows(), head_rows(), model_rows(), polar_rows(), optimizer_rows(),
+        normuon_rows(), schedule_rows(), data_rows(), train_rows()}) {
     table.insert(table.end(), rows.begin(), rows.end());
   }
   const auto place = [](const Component& component) {

@@ -1,0 +1,413 @@
+#include "reference/trainer.h"
+
+#include <algorithm>
+#include <cmath>
+#include <utility>
+
+#include "reference/model.h"
+#include "reference/mutant.h"
+#include "reference/schedule.h"
+#include "reference/sharding.h"
+#include "reference/side_by_side.h"
+#include "reference/softcap.h"
+
+namespace pairedhead::reference {
+namespace {
+
+constexpr Index sequence_unit = 16;
+// Up to so many logits (or elements of a matrix) several are worked on at once.
+constexpr Index small_logits = 1 << 20;
+constexpr Index small_matrix = 1 << 18;
+
+Index last_step(const Config& config) {
+  return config.schedule.scheduled + config.schedule.extension;
+}
+
+// One draw of the noise for a named part of a step.
+Rounding rounding_of(const TrainerSettings& settings, Index step, std::uint64_t part) {
+  if (!settings.rounding) return Rounding::exact();
+  Random random = Random(*settings.rounding).split(static_cast<std::uint64_t>(step));
+  return Rounding::stochastic(random.split(part).bits());
+}
+// Parts: the forward passes from 0 on, then these.
+constexpr std::uint64_t accumulation_part = 1 << 8, mean_part = 1 << 9, normuon_part = 1 << 10,
+                        validation_part = 1 << 11;
+
+// At the start of a step, before any validation (SPEC §7.4). The final validation's longer window
+// comes without an update.
+void begin_step(TrainerState& state, const Config& config) {
+  const Index blocks = window_schedule(state.step, config.schedule).long_blocks;
+  const bool final = state.step == last_step(config);
+  if (blocks == state.long_blocks) return;
+  if (final && !mutated(Mutant::yarn_at_final_validation)) return;
+  state.rotary = yarn_update(state.rotary, state.long_blocks, blocks, config.schedule.window_unit);
+  state.long_blocks = blocks;
+}
+
+ModelSettings model_settings(const TrainerState& state, const Config& config) {
+  const Windows windows = window_schedule(state.step, config.schedule);
+  ModelSettings settings;
+  settings.short_window = windows.short_tokens;
+  settings.long_window = windows.long_tokens;
+  settings.rotary = state.rotary;
+  settings.split_embedding = state.split;
+  return settings;
+}
+
+Batch batch_of(const PackedSequence& sequence) {
+  Batch batch{{sequence.inputs.begin(), sequence.inputs.end()},
+              {sequence.targets.begin(), sequence.targets.end()},
+              sequence.cu_seqlens};
+  if (mutated(Mutant::targets_unshifted)) batch.targets = batch.inputs;
+  return batch;
+}
+
+// -ln of the probability that the model gives to each target.
+std::vector<double> token_losses(const ModelForward<double>& forward, const Batch& batch) {
+  std::vector<double> losses;
+  for (std::size_t t = 0; t < batch.targets.size(); ++t) {
+    const auto row = static_cast<Index>(t);
+    losses.push_back(forward.logsumexp[row] - softcapped(forward.logits(row, batch.targets[t])));
+  }
+  return losses;
+}
+
+double mean(const std::vector<double>& values) {
+  double sum = 0;
+  for (const double value : values) sum += value;
+  return sum / static_cast<double>(values.size());
+}
+
+void add(Tensor<double>& sum, const Tensor<double>& part) {
+  for (Index i = 0; i < sum.size(); ++i) sum[i] += part[i];
+}
+
+// Adds to the gradients of one rank; they are held in the parameters' dtype (SPEC §9.2).
+void accumulate(ParameterSet<double>& sum, const ParameterSet<double>& part,
+                const std::vector<ParameterInfo>& table, Rounding rounding) {
+  for (std::size_t i = 0; i < table.size(); ++i) {
+    const ParameterInfo& info = table[i];
+    const auto found = part.find(info.name);
+    if (found == part.end()) continue;
+    const auto [entry, first] = sum.try_emplace(info.name, found->second);
+    if (!first) add(entry->second, found->second);
+    if (info.dtype == DType::bf16) {
+      entry->second = rounding.split(i).bf16(std::move(entry->second));
+    }
+  }
+}
+
+// The mean of one parameter's gradient over the ranks (SPEC §9.4); empty where there is none.
+Tensor<double> mean_over_ranks(const std::vector<ParameterSet<double>>& ranks,
+                               const ParameterInfo& info, Rounding rounding) {
+  const auto first = ranks[0].find(info.name);
+  if (first == ranks[0].end()) return {};
+  Tensor<double> sum = first->second;
+  for (std::size_t rank = 1; rank < ranks.size(); ++rank) add(sum, ranks[rank].at(info.name));
+  const double share = mutated(Mutant::ranks_summed) ? 1 : 1 / static_cast<double>(ranks.size());
+  for (double& value : sum.values()) value *= share;
+  return info.dtype == DType::bf16 ? rounding.bf16(std::move(sum)) : sum;
+}
+
+Tensor<double> rows_of(const Tensor<double>& tensor, const Owned& owned) {
+  Shape shape = tensor.shape();
+  const Index width = tensor.size() / shape[0];
+  shape[0] = owned.rows;
+  Tensor<double> rows(shape);
+  std::copy_n(tensor.data() + owned.first_row * width, rows.size(), rows.data());
+  return rows;
+}
+
+void put_rows(const Tensor<double>& rows, const Owned& owned, Tensor<double>& tensor) {
+  const Index width = tensor.size() / tensor.dim(0);
+  std::copy_n(rows.data(), rows.size(), tensor.data() + owned.first_row * width);
+}
+
+// Every rank updates the rows that it owns, with the state that it alone holds.
+void adam_on_shards(Tensor<double>& parameter, AdamMoments& moments, const Tensor<double>& gradient,
+                    const AdamParameter& settings, double learning_rate, Storage storage,
+                    const std::vector<Owned>& shards) {
+  const Tensor<double> before = parameter;
+  const AdamMoments held = moments;
+  for (const Owned& owned : shards) {
+    Tensor<double> rows = rows_of(before, owned);
+    AdamMoments state{rows_of(held.first, owned), rows_of(held.second, owned), held.updates};
+    adam_update(rows, state, rows_of(gradient, owned), settings, learning_rate, storage);
+    put_rows(rows, owned, parameter);
+    put_rows(state.first, owned, moments.first);
+    put_rows(state.second, owned, moments.second);
+    moments.updates = state.updates;
+  }
+}
+
+void update_normuon(TrainerState& state, const std::vector<ParameterSet<double>>& gradients,
+                    const std::vector<ParameterInfo>& table, const TrainerSettings& settings) {
+  const ScheduleSettings& schedule = settings.config.schedule;
+  const double rate = learning_rate(state.step, schedule), inertia = momentum(state.step, schedule);
+  const Rounding mean_rounding = rounding_of(settings, state.step, mean_part);
+  const Rounding rounding = rounding_of(settings, state.step, normuon_part);
+  const auto matrices = std::count_if(table.begin(), table.end(), [](const ParameterInfo& info) {
+    return info.optimizer == Optimizer::normuon;
+  });  // which come first
+  const bool small = element_count(table[0].shape) <= small_matrix;
+  side_by_side(matrices, small, [&](Index number) {
+    const auto i = static_cast<std::size_t>(number);
+    const ParameterInfo& info = table[i];
+    normuon_update(state.parameters.at(info.name), state.normuon.at(info.name),
+                   mean_over_ranks(gradients, info, mean_rounding.split(i)),
+                   {info.label == "attn" ? 4 : 1, info.lr_mul, info.wd_mul}, rate, inertia,
+                   settings.storage, rounding.split(i));
+  });
+}
+
+void update_adam(TrainerState& state, const std::vector<ParameterInfo>& table,
+                 const TrainerSettings& settings) {
+  const Index rate_step =
+      mutated(Mutant::adam_rate_of_even_step) && state.step > 0 ? state.step - 1 : state.step;
+  const double rate = learning_rate(rate_step, settings.config.schedule);
+  const Rounding mean_rounding = rounding_of(settings, state.step, mean_part);
+  for (std::size_t i = 0; i < table.size(); ++i) {
+    const ParameterInfo& info = table[i];
+    if (info.optimizer != Optimizer::adam) continue;
+    const Tensor<double> gradient = mean_over_ranks(state.pending, info, mean_rounding.split(i));
+    if (gradient.size() == 0) continue;  // embed before the split: not even its t advances
+    AdamMoments& moments = state.adam.try_emplace(info.name, adam_start(info.shape)).first->second;
+    adam_on_shards(state.parameters.at(info.name), moments, gradient,
+                   {adam_betas(info.label), info.lr_mul, info.wd_mul, info.dtype}, rate,
+                   settings.storage, owners(table, info, settings.ranks));
+  }
+  for (ParameterSet<double>& rank : state.pending) rank.clear();
+}
+
+// SPEC §7.5.
+void split_embedding(TrainerState& state) {
+  state.parameters["embed"] = state.parameters.at("lm_head");
+  const Shape& shape = state.parameters.at("embed").shape();
+  state.adam["embed"] =
+      mutated(Mutant::split_forgets_moments) ? adam_start(shape) : state.adam.at("lm_head");
+  state.split = true;
+}
+
+// What one forward and backward pass gives.
+struct Pass {
+  ParameterSet<double> gradients;
+  StepLosses losses;
+};
+
+Pass run_pass(const TrainerState& state, const ScoredSequence& sequence, Index number,
+              const ModelSettings& model, const TrainerSettings& settings) {
+  const Config& config = settings.config;
+  const Index micro_batches = config.schedule.micro_batches / settings.ranks;  // of a rank: ga
+  const double grad_loss =
+      mutated(Mutant::loss_not_divided) ? 1 : 1 / static_cast<double>(micro_batches);
+  const Batch batch = batch_of(sequence.packed);
+  const Rounding rounding = rounding_of(settings, state.step, static_cast<std::uint64_t>(number));
+  ModelForward<double> forward = model_forward(config, state.parameters, batch, model, rounding);
+  if (!std::isfinite(forward.loss)) throw NonFiniteLoss(state.step, number);
+  Pass pass;
+  pass.losses.objective = forward.loss / static_cast<double>(batch.inputs.size());
+  pass.losses.next_token = mean(token_losses(forward, batch));
+  if (!sequence.surprisal.empty()) pass.losses.floor = mean(sequence.surprisal);
+  pass.gradients = model_backward(config, state.parameters, batch, model, std::move(forward),
+                                  grad_loss, rounding);
+  return pass;
+}
+
+// Gradients of one step, by rank, and what was lost on the way.
+struct Accumulated {
+  std::vector<ParameterSet<double>> ranks;
+  StepLosses losses;
+};
+
+Accumulated accumulate_step(const TrainerState& state, TrainingData& data,
+                            const std::vector<ParameterInfo>& table,
+                            const TrainerSettings& settings) {
+  const Config& config = settings.config;
+  const Index batch_step =
+      mutated(Mutant::batch_size_late) && state.step > 0 ? state.step - 1 : state.step;
+  const Index length = sequence_length(batch_step, config.schedule);
+  ModelSettings model = model_settings(state, config);
+  model.loss.mtp_weights = mtp_weights(state.step, config.schedule);
+
+  // Rank r of call m has forward pass m W + r.
+  const Index passes = config.schedule.micro_batches;
+  std::vector<ScoredSequence> sequences;
+  while (static_cast<Index>(sequences.size()) < passes) {
+    for (ScoredSequence& sequence : data.next(settings.ranks, length)) {
+      sequences.push_back(std::move(sequence));
+    }
+  }
+
+  const bool small = length * config.vocabulary <= small_logits;
+  const Index at_once = small ? passes : 1;
+  Accumulated sum;
+  sum.ranks.resize(static_cast<std::size_t>(settings.ranks));
+  const double share = 1 / static_cast<double>(passes);
+  for (Index first = 0; first < passes; first += at_once) {
+    std::vector<Pass> done(static_cast<std::size_t>(at_once));
+    side_by_side(at_once, small, [&](Index i) {
+      done[static_cast<std::size_t>(i)] = run_pass(
+          state, sequences[static_cast<std::size_t>(first + i)], first + i, model, settings);
+    });
+    for (Index i = 0; i < at_once; ++i) {
+      const Pass& pass = done[static_cast<std::size_t>(i)];
+      const Index number = first + i;
+      sum.losses.objective += share * pass.losses.objective;
+      sum.losses.next_token += share * pass.losses.next_token;
+      if (pass.losses.floor) {
+        sum.losses.floor = sum.losses.floor.value_or(0) + share * *pass.losses.floor;
+      }
+      const auto part = accumulation_part + static_cast<std::uint64_t>(number);
+      accumulate(sum.ranks[static_cast<std::size_t>(number % settings.ranks)], pass.gradients,
+                 table, rounding_of(settings, state.step, part));
+    }
+  }
+  return sum;
+}
+
+}  // namespace
+
+NonFiniteLoss::NonFiniteLoss(Index step, Index batch)
+    : std::runtime_error("step " + std::to_string(step) + ", batch " + std::to_string(batch) +
+                         ": expected a finite loss, got none"),
+      step(step),
+      batch(batch) {}
+
+void check_trainer(const TrainerSettings& settings) {
+  const auto refuse = [](const std::string& sentence) { throw InputError("trainer: " + sentence); };
+  const Config& config = settings.config;
+  check_config(config);
+  if (settings.ranks < 1 || config.schedule.micro_batches % settings.ranks != 0) {
+    refuse("ranks: expected a divisor of " + std::to_string(config.schedule.micro_batches) +
+           " micro-batches, got " + std::to_string(settings.ranks));
+  }
+  for (const Index length : config.schedule.sequence) {
+    if (length % sequence_unit != 0) {
+      refuse("sequence length: expected a multiple of " + std::to_string(sequence_unit) + ", got " +
+             std::to_string(length));
+    }
+  }
+  if (settings.validation_every < 0 ||
+      (settings.validation_every > 0 &&
+       (settings.validation_sequences < 1 || settings.validation_length < 1))) {
+    refuse("validation: expected a step count, sequences and a length that are positive");
+  }
+  const auto table = parameter_table(config, settings.ranks);
+  for (const ParameterInfo& info : table) owners(table, info, settings.ranks);
+}
+
+void set_validation(TrainerSettings& settings) {
+  if (settings.config.name == "record") {
+    settings.validation_every = 250;
+    settings.validation_sequences = 40;
+    settings.validation_length = 262144;
+  } else if (settings.config.name == "small") {
+    settings.validation_every = 50;
+    settings.validation_sequences = 8;
+    settings.validation_length = 2048;
+  } else {
+    settings.validation_every = 10;
+    settings.validation_sequences = 16;
+    settings.validation_length = 256;
+  }
+}
+
+TrainerState start_training(const TrainerSettings& settings, ParameterSet<double> parameters) {
+  check_trainer(settings);
+  const auto table = parameter_table(settings.config, settings.ranks);
+  check_parameters("initial parameters", parameters, table);
+  TrainerState state;
+  state.parameters = std::move(parameters);
+  for (const ParameterInfo& info : table) {
+    if (info.optimizer == Optimizer::normuon) {
+      state.normuon.emplace(info.name, normuon_start(info.shape));
+    }
+  }
+  state.pending.resize(static_cast<std::size_t>(settings.ranks));
+  state.rotary = rotary_start(settings.config.head_dim);
+  state.long_blocks = window_schedule(0, settings.config.schedule).long_blocks;
+  return state;
+}
+
+StepLosses train_step(TrainerState& state, TrainingData& data, const TrainerSettings& settings) {
+  const Config& config = settings.config;
+  if (state.step >= last_step(config)) {
+    throw InputError("step: expected one of the " + std::to_string(last_step(config)) +
+                     " steps of configuration " + config.name + ", got " +
+                     std::to_string(state.step));
+  }
+  begin_step(state, config);
+  const auto table = parameter_table(config, settings.ranks);
+  const Accumulated step = accumulate_step(state, data, table, settings);
+  state.position = data.position();
+
+  const bool adam_step = state.step % 2 == 1 || mutated(Mutant::adam_every_step);
+  for (std::size_t rank = 0; rank < step.ranks.size(); ++rank) {
+    ParameterSet<double> of_adam;
+    for (const ParameterInfo& info : table) {
+      const auto found = step.ranks[rank].find(info.name);
+      if (info.optimizer == Optimizer::adam && found != step.ranks[rank].end()) {
+        of_adam.emplace(info.name, found->second);
+      }
+    }
+    if (mutated(Mutant::even_gradients_dropped)) state.pending[rank].clear();
+    accumulate(state.pending[rank], of_adam, table,
+               rounding_of(settings, state.step, accumulation_part + 64 + rank));
+  }
+
+  const bool split_now = state.step == split_step(config.schedule);
+  if (split_now && mutated(Mutant::split_before_update)) split_embedding(state);
+  update_normuon(state, step.ranks, table, settings);
+  if (adam_step) update_adam(state, table, settings);
+  if (split_now && !state.split) split_embedding(state);
+  ++state.step;
+  return step.losses;
+}
+
+bool validates_at(Index step, const TrainerSettings& settings) {
+  if (settings.validation_every == 0) return false;
+  return step % settings.validation_every == 0 || step == last_step(settings.config);
+}
+
+Validation validate(TrainerState& state, const TrainingData& data,
+                    const TrainerSettings& settings) {
+  const Config& config = settings.config;
+  begin_step(state, config);
+  ModelSettings model = model_settings(state, config);
+  model.loss.validation = true;
+  const std::vector<ScoredSequence> sequences =
+      data.validation(settings.validation_sequences, settings.validation_length);
+  std::vector<std::vector<double>> by_sequence(sequences.size());
+  const bool small = settings.validation_length * config.vocabulary <= small_logits;
+  side_by_side(settings.validation_sequences, small, [&](Index number) {
+    const auto i = static_cast<std::size_t>(number);
+    const Batch batch = batch_of(sequences[i].packed);
+    const Rounding rounding = rounding_of(settings, state.step, validation_part + i);
+    by_sequence[i] =
+        token_losses(model_forward(config, state.parameters, batch, model, rounding), batch);
+  });
+  std::vector<double> losses, surprisal;
+  for (std::size_t i = 0; i < sequences.size(); ++i) {
+    if (!std::isfinite(mean(by_sequence[i]))) {
+      throw NonFiniteLoss(state.step, static_cast<Index>(i));
+    }
+    losses.insert(losses.end(), by_sequence[i].begin(), by_sequence[i].end());
+    const std::vector<double>& known = sequences[i].surprisal;
+    surprisal.insert(surprisal.end(), known.begin(), known.end());
+  }
+  Validation result;
+  result.loss = mean(losses);
+  if (surprisal.empty()) return result;
+  result.floor = mean(surprisal);
+  const double excess = result.loss - *result.floor;
+  double squares = 0;
+  for (std::size_t i = 0; i < losses.size(); ++i) {
+    const double deviation = losses[i] - surprisal[i] - excess;
+    squares += deviation * deviation;
+  }
+  const auto count = static_cast<double>(losses.size());
+  result.standard_error = std::sqrt(squares / (count * (count - 1)));
+  return result;
+}
+
+}  // namespace pairedhead::reference

@@ -1,0 +1,90 @@
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "reference/optim/optimizer.h"
+#include "reference/parameters.h"
+#include "reference/rotary.h"
+#include "reference/training_data.h"
+
+// The whole training loop in double (SPEC §6.5, §7, §8, §9, §10): what a fast trainer is held
+// against, step by step.
+
+namespace pairedhead::reference {
+
+struct TrainerSettings {
+  Config config;
+  Index ranks = 1;  // W, simulated; divides the micro-batches of a step
+  Storage storage = Storage::exact;
+  std::optional<std::uint64_t> rounding;  // seed of stochastic rounding at the M points; else exact
+  // Before each step that this divides, and at the end (SPEC §10); 0: never.
+  Index validation_every = 0;
+  Index validation_sequences = 0, validation_length = 0;
+};
+
+// Throws InputError unless the configuration stands, the ranks divide the micro-batches, every
+// sequence is a multiple of 16 tokens (SPEC §15), and a validation has tokens.
+void check_trainer(const TrainerSettings& settings);
+
+// The configuration's own validation: of the record 10,485,760 tokens every 250 steps, of the
+// others what a CPU can bear.
+void set_validation(TrainerSettings& settings);
+
+// All that a run needs to go on from here (SPEC §10).
+struct TrainerState {
+  Index step = 0;  // the next one
+  ParameterSet<double> parameters;
+  std::map<std::string, NormuonState> normuon;
+  std::map<std::string, AdamMoments> adam;    // embed has none before the split
+  std::vector<ParameterSet<double>> pending;  // by rank, gradients that Adam has not used yet
+  RotaryState rotary;                         // of both tables, which always agree
+  Index long_blocks = 0;                      // the long window that it was made for
+  bool split = false;                         // embed is its own parameter
+  BatchPosition position;                     // of the training text
+};
+
+// The state before step 0 with these parameters, those of parameter_table(config, ranks). Throws
+// InputError where they are not.
+TrainerState start_training(const TrainerSettings& settings, ParameterSet<double> parameters);
+
+// Losses in nats a token, averaged over the step's tokens.
+struct StepLosses {
+  double objective = 0;         // with its MTP weights: what is minimised
+  double next_token = 0;        // the term of the next token alone
+  std::optional<double> floor;  // the mean -ln p of the targets, where it is known
+};
+
+// A loss that is no number. `batch` counts the step's forward passes from 0.
+class NonFiniteLoss : public std::runtime_error {
+ public:
+  NonFiniteLoss(Index step, Index batch);
+  Index step, batch;
+};
+
+// One step: windows and YaRN, the micro-batches of all ranks, both optimizers, the split. Throws
+// InputError where the schedule or the text has ended, and NonFiniteLoss; the state is then as
+// before.
+StepLosses train_step(TrainerState& state, TrainingData& data, const TrainerSettings& settings);
+
+struct Validation {
+  double loss = 0;              // mean over the targets
+  std::optional<double> floor;  // mean -ln p of the same targets
+  double standard_error = 0;    // of loss - floor
+  // Whether the loss lies further below the floor than chance allows, by four standard errors: no
+  // model that sees only the past does.
+  bool sees_the_future() const { return floor && loss < *floor - 4 * standard_error; }
+};
+
+// Whether the loop validates before `step` (at the schedule's end: instead of it).
+bool validates_at(Index step, const TrainerSettings& settings);
+
+// SPEC §10, with the windows of state.step. Changes nothing but the YaRN update that begins the
+// step, which train_step then does not repeat. Throws InputError where the text is too short, and
+// NonFiniteLoss.
+Validation validate(TrainerState& state, const TrainingData& data, const TrainerSettings& settings);
+
+}  // namespace pairedhead::reference
