@@ -120,6 +120,7 @@ std::string position(Index element, const Shape& shape) {
 struct Writer::State {
   std::filesystem::path path;
   std::filesystem::path temporary;
+  Compression compression;
   Handle file{-1, H5Fclose};
   bool committed = false;
 
@@ -154,8 +155,9 @@ struct Writer::State {
       const std::vector<hsize_t> chunk = chunk_dims(shape);
       good = good &&
              H5Pset_chunk(creation.get(), static_cast<int>(chunk.size()), chunk.data()) >= 0 &&
-             H5Pset_shuffle(creation.get()) >= 0 &&
-             H5Pset_deflate(creation.get(), deflate_level) >= 0 &&
+             (compression == Compression::none ||
+              (H5Pset_shuffle(creation.get()) >= 0 &&
+               H5Pset_deflate(creation.get(), deflate_level) >= 0)) &&
              H5Pset_fletcher32(creation.get()) >= 0;
     }
     check(good, name);
@@ -168,8 +170,10 @@ struct Writer::State {
   }
 };
 
-Writer::Writer(std::filesystem::path path) : state_(std::make_unique<State>()) {
+Writer::Writer(std::filesystem::path path, Compression compression)
+    : state_(std::make_unique<State>()) {
   switch_off_error_printing();
+  state_->compression = compression;
   state_->path = std::move(path);
   state_->temporary = state_->path;
   state_->temporary += ".part" + std::to_string(getpid());

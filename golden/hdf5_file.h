@@ -19,9 +19,10 @@ namespace pairedhead::hdf5 {
 // Writes a file so that it appears whole or not at all: under a temporary name beside `path`, then
 // synced and renamed by commit(). Without commit() the temporary file is removed. Equal content
 // gives equal bytes: nothing stores a time.
+enum class Compression { deflate, none };
 class Writer {
  public:
-  explicit Writer(std::filesystem::path path);
+  explicit Writer(std::filesystem::path path, Compression compression = Compression::deflate);
   ~Writer();
   Writer(const Writer&) = delete;
   Writer& operator=(const Writer&) = delete;
@@ -33,7 +34,8 @@ class Writer {
   // One value is stored as a scalar, more as a vector of int64.
   void attribute(const std::string& object, const std::string& name,
                  const std::vector<std::int64_t>& values);
-  // Shuffled, deflated, with Fletcher32 checksums; bf16 as float32, the others as they are. The
+  // Shuffled, deflated unless told otherwise, with Fletcher32 checksums; bf16 as float32, the
+  // others as they are. The
   // attribute dtype names array.dtype.
   void dataset(const std::string& path, const Array& array);
   // As float64 whatever the attribute dtype says, for values finer than the target stores them.

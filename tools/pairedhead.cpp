@@ -6,6 +6,7 @@
 
 #include "golden/rehearsal.h"
 #include "reference/error.h"
+#include "reference/mutant.h"
 #include "tools/bench/bench_command.h"
 #include "tools/compare/compare_command.h"
 #include "tools/eval/eval_command.h"
@@ -13,22 +14,36 @@
 #include "tools/golden/golden_command.h"
 #include "tools/info/info_command.h"
 #include "tools/mutants/mutants_command.h"
+#include "tools/train/train_command.h"
 #include "tools/verify/verify_command.h"
 
 namespace {
 
-// Steps allocate the same large tensors again and again: memory that is freed stays with the process,
-// because fetching and clearing fresh pages took half the time of a step.
+// Steps allocate the same large tensors again and again: memory that is freed stays with the
+// process, because fetching and clearing fresh pages took half the time of a step.
 void keep_freed_memory() {
   mallopt(M_MMAP_MAX, 0);
   mallopt(M_TRIM_THRESHOLD, -1);
 }
+
+#ifdef PAIREDHEAD_MUTANTS
+void plant(const std::string& name) {
+  for (const pairedhead::MutantInfo& info : pairedhead::mutant_table()) {
+    if (pairedhead::name_of(info.mutant) == name) return pairedhead::activate(info.mutant);
+  }
+  throw pairedhead::InputError("--plant: expected a planted bug, got \"" + name + "\"");
+}
+#endif
 
 // Exit codes: 0 all hold, 1 a check failed, 2 bad usage or input, 3 no device.
 int run(int argc, char** argv) {
   CLI::App app("Paired-head attention: an exact reference, and what holds a kernel against it");
   app.require_subcommand(1);
   int exit_code = 0;
+#ifdef PAIREDHEAD_MUTANTS
+  app.add_option("--plant", "Switch on a planted bug for the whole run")
+      ->each([](const std::string& name) { plant(name); });
+#endif
   pairedhead::add_verify_command(app, exit_code);
   pairedhead::add_fuzz_command(app, exit_code);
   pairedhead::add_compare_command(app, exit_code);
@@ -37,6 +52,7 @@ int run(int argc, char** argv) {
   pairedhead::add_golden_command(app, exit_code);
   pairedhead::add_mutants_command(app, exit_code);
   pairedhead::add_bench_command(app, exit_code);
+  pairedhead::add_train_command(app, exit_code);
   try {
     app.parse(argc, argv);
   } catch (const CLI::CallForHelp& help) {

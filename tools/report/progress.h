@@ -11,8 +11,8 @@ namespace pairedhead {
 // Says nothing when standard error is no terminal.
 class Progress {
  public:
-  // `total` steps; 0 if the end is a time, `seconds` from now.
-  explicit Progress(Index total, double seconds = 0);
+  // `total` steps, in the plural `unit`; 0 if the end is a time, `seconds` from now.
+  explicit Progress(Index total, double seconds = 0, std::string unit = "cases");
   ~Progress();
   Progress(const Progress&) = delete;
   Progress& operator=(const Progress&) = delete;
@@ -26,6 +26,7 @@ class Progress {
   const bool shown_;
   const Index total_;
   const double seconds_;
+  const std::string unit_;
   const Clock::time_point start_ = Clock::now();
   Clock::time_point last_ = start_;
   Index done_ = 0;

@@ -1,0 +1,212 @@
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+#include <signal.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <chrono>
+#include <cmath>
+#include <thread>
+
+#include "golden/hdf5_file.h"
+#include "reference/config.h"
+#include "reference/parameters.h"
+#include "reference/random.h"
+#include "tests/tools/run_program.h"
+#include "tests/tools/scratch_folder.h"
+#include "tools/report/training_curve.h"
+
+namespace pairedhead::testing {
+namespace {
+
+using ::testing::HasSubstr;
+
+std::string tiny(const std::filesystem::path& out, const std::string& more = "") {
+  return "train --config tiny --data synthetic --device cpu --out '" + out.string() + "' " + more;
+}
+
+void expect_bad_input(const std::string& arguments, const std::string& sentence) {
+  const Ran ran = run_program(arguments);
+  EXPECT_EQ(ran.exit_code, 2) << ran.output;
+  EXPECT_THAT(ran.output, HasSubstr(sentence)) << arguments;
+  EXPECT_EQ(std::count(ran.output.begin(), ran.output.end(), '\n'), 1) << ran.output;
+}
+
+// Starts the program and returns at once.
+pid_t started(const std::vector<std::string>& words, const std::filesystem::path& output) {
+  const pid_t child = fork();
+  if (child != 0) return child;
+  if (freopen(output.c_str(), "w", stdout) == nullptr) _exit(99);
+  dup2(STDOUT_FILENO, STDERR_FILENO);
+  std::vector<char*> argv = {const_cast<char*>(PAIREDHEAD_BINARY)};
+  for (const std::string& word : words) argv.push_back(const_cast<char*>(word.c_str()));
+  argv.push_back(nullptr);
+  execv(PAIREDHEAD_BINARY, argv.data());
+  _exit(98);
+}
+
+std::vector<std::string> saving_run(const std::filesystem::path& out) {
+  return {"train", "--config", "tiny",       "--data",       "synthetic", "--device",
+          "cpu",   "--out",    out.string(), "--save-every", "1"};
+}
+
+void wait_for(const std::filesystem::path& file) {
+  for (int tries = 0; tries < 600 && !std::filesystem::exists(file); ++tries) {
+    std::this_thread::sleep_for(std::chrono::milliseconds(50));
+  }
+  ASSERT_TRUE(std::filesystem::exists(file)) << file;
+}
+
+TEST(TrainCommand, AStoppedRunGoesOnToTheSameBytes) {
+  const ScratchFolder folder;
+  const Ran whole = run_program(tiny(folder / "whole", "--steps 5"));
+  ASSERT_EQ(whole.exit_code, 0) << whole.output;
+  EXPECT_THAT(whole.output, HasSubstr("step    4  loss "));
+  EXPECT_THAT(whole.output, HasSubstr("  floor "));
+  ASSERT_EQ(run_program(tiny(folder / "pieces", "--steps 2")).exit_code, 0);
+  const Ran rest = run_program(tiny(folder / "pieces", "--steps 5 --resume"));
+  ASSERT_EQ(rest.exit_code, 0) << rest.output;
+  EXPECT_TRUE(text_of(folder / "whole/checkpoint.h5") == text_of(folder / "pieces/checkpoint.h5"));
+
+  const TrainingCurve curve = read_training_log(folder / "pieces/log.jsonl");
+  ASSERT_EQ(curve.training.size(), 5u);
+  for (Index step = 0; step < 5; ++step) {
+    EXPECT_EQ(curve.training[static_cast<std::size_t>(step)].step, step);
+  }
+  EXPECT_NEAR(curve.training[0].loss, std::log(512), 0.05);
+  EXPECT_LT(curve.training[4].loss, curve.training[0].loss - 0.3);
+  ASSERT_TRUE(curve.training[4].floor);
+  EXPECT_THAT(text_of(folder / "pieces/report.html"), HasSubstr("id=\"loss\""));
+}
+
+TEST(TrainCommand, BadInputIsOneSentence) {
+  const ScratchFolder folder;
+  const auto out = folder / "run";
+  expect_bad_input("train --config huge --data synthetic --out '" + out.string() + "'",
+                   "expected record, small or tiny");
+  expect_bad_input("train --config tiny --data '/nonexistent/*.bin' --out '" + out.string() + "'",
+                   "/nonexistent/*.bin: shards: expected");
+  expect_bad_input(tiny(out, "--ranks 3"), "ranks: expected a divisor of 8");
+  expect_bad_input(tiny(out, "--storage paper"), "expected exact or defined");
+  expect_bad_input(tiny(out, "--validation 'x*.bin'"), "synthetic text has its own");
+  expect_bad_input(tiny("/nonexistent/run"), "expected a folder that can be made");
+  expect_bad_input(tiny(out, "--resume"), "expected a checkpoint to resume, got none");
+  expect_bad_input(tiny(out, "--weights /nonexistent.h5"), "/nonexistent.h5: expected a file");
+  EXPECT_EQ(run_program("train --config tiny --data synthetic --device gpu --out x").exit_code, 3);
+
+  ASSERT_EQ(run_program(tiny(out, "--steps 1")).exit_code, 0);
+  const std::string saved = text_of(out / "checkpoint.h5");
+  expect_bad_input(tiny(out), "expected no checkpoint without --resume");
+  expect_bad_input(tiny(out, "--resume --seed 2"), "data: expected \"synthetic, seed 2\"");
+  expect_bad_input("train --config small --data synthetic --resume --out '" + out.string() + "'",
+                   "configuration: expected \"small");
+  EXPECT_TRUE(text_of(out / "checkpoint.h5") == saved);
+}
+
+TEST(TrainCommand, AFullDiskLosesNothing) {
+  const ScratchFolder folder;
+  const auto out = folder / "run";
+  ASSERT_EQ(run_program(tiny(out, "--steps 1")).exit_code, 0);
+  const std::string saved = text_of(out / "checkpoint.h5");
+  // No file may grow past 4 MB; a checkpoint is larger.
+  const std::string program = std::string("'") + PAIREDHEAD_BINARY + "' ";
+  const std::string command = "ulimit -f 4000; " + program + tiny(out, "--resume --steps 2") +
+                              " > '" + (folder / "said").string() + "' 2>&1";
+  const int status = std::system(("bash -c \"" + command + "\"").c_str());
+  EXPECT_EQ(WEXITSTATUS(status), 2);
+  const std::string said = text_of(folder / "said");
+  EXPECT_THAT(said, HasSubstr("checkpoint.h5: "));
+  EXPECT_THAT(said, HasSubstr("to write it"));
+  EXPECT_TRUE(text_of(out / "checkpoint.h5") == saved);
+  for (const auto& entry : std::filesystem::directory_iterator(out)) {
+    EXPECT_EQ(entry.path().string().find(".part"), std::string::npos) << entry.path();
+  }
+  EXPECT_EQ(run_program(tiny(out, "--resume --steps 2")).exit_code, 0);
+}
+
+TEST(TrainCommand, SignalsFinishTheStepAndSave) {
+  for (const int signal : {SIGINT, SIGTERM}) {
+    const ScratchFolder folder;
+    const auto out = folder / "run";
+    auto words = saving_run(out);
+    words.back() = "1000";  // only the signal makes it save
+    const pid_t child = started(words, folder / "said");
+    wait_for(out / "log.jsonl");
+    std::this_thread::sleep_for(std::chrono::milliseconds(500));
+    kill(child, signal);
+    int status = 0;
+    waitpid(child, &status, 0);
+    ASSERT_TRUE(WIFEXITED(status));
+    EXPECT_EQ(WEXITSTATUS(status), 2);
+    EXPECT_THAT(text_of(folder / "said"), HasSubstr(signal == SIGINT ? "SIGINT: stopped before step"
+                                                                     : "SIGTERM: stopped before"));
+    const auto steps = read_training_log(out / "log.jsonl").training.size();
+    const Ran more = run_program(tiny(out, "--resume --steps " + std::to_string(steps + 1)));
+    EXPECT_EQ(more.exit_code, 0) << more.output;
+    EXPECT_THAT(more.output, HasSubstr("step " + std::string(steps < 10 ? "   " : "  ") +
+                                       std::to_string(steps) + "  loss"));
+  }
+}
+
+TEST(TrainCommand, KillsAtAnyMomentLeaveAGoodCheckpoint) {
+  const ScratchFolder folder;
+  const auto out = folder / "run";
+  Random random(1);
+  for (int attempt = 0; attempt < 6; ++attempt) {
+    auto words = saving_run(out);
+    if (attempt > 0) words.push_back("--resume");
+    const pid_t child = started(words, folder / "said");
+    wait_for(out / "checkpoint.h5");
+    std::this_thread::sleep_for(std::chrono::milliseconds(random.integer(200, 1200)));
+    kill(child, SIGKILL);
+    int status = 0;
+    waitpid(child, &status, 0);
+    ASSERT_TRUE(WIFSIGNALED(status)) << text_of(folder / "said");
+    // The last good one is whole: all of it can be read, and the run goes on from it.
+    const hdf5::Reader file(out / "checkpoint.h5");
+    EXPECT_NO_THROW(file.tensor("parameters/lm_head"));
+  }
+  const hdf5::Reader file(out / "checkpoint.h5");
+  const auto next = file.integer("/", "step") + 1;
+  const Ran ran = run_program(tiny(out, "--resume --steps " + std::to_string(next)));
+  EXPECT_EQ(ran.exit_code, 0) << ran.output;
+  for (const auto& entry : std::filesystem::directory_iterator(out)) {
+    EXPECT_EQ(entry.path().string().find(".part"), std::string::npos) << entry.path();
+  }
+}
+
+TEST(TrainCommand, ANonFiniteLossNamesStepBatchAndCheckpoint) {
+  const ScratchFolder folder;
+  auto weights = reference::initial_parameters(reference::config_named("tiny"), 1);
+  for (double& x : weights.at("lm_head").values()) x *= 1e306;
+  {
+    hdf5::Writer file(folder / "weights.h5", hdf5::Compression::none);
+    file.group("parameters");
+    for (const auto& [name, tensor] : weights) {
+      file.dataset("parameters/" + name, tensor, DType::fp64);
+    }
+    file.commit();
+  }
+  const Ran ran =
+      run_program(tiny(folder / "run", "--weights '" + (folder / "weights.h5").string() + "'"));
+  EXPECT_EQ(ran.exit_code, 1) << ran.output;
+  EXPECT_THAT(ran.output, HasSubstr("step 0, batch 0: expected a finite loss, got none; there is "
+                                    "no checkpoint yet"));
+}
+
+// Targets that are the inputs are the simplest way to see the future.
+TEST(TrainCommand, AModelThatSeesTheFutureIsStopped) {
+  const ScratchFolder folder;
+  const std::string program =
+      std::string("'") + PAIREDHEAD_BINARY + "-mutants' --plant targets_unshifted ";
+  const std::string command =
+      program + tiny(folder / "run") + " > '" + (folder / "said").string() + "' 2>&1";
+  const int status = std::system(command.c_str());
+  const std::string said = text_of(folder / "said");
+  EXPECT_EQ(WEXITSTATUS(status), 1) << said;
+  EXPECT_THAT(said, HasSubstr("the model sees the future"));
+  EXPECT_THAT(text_of(folder / "run/report.html"), HasSubstr("The model sees the future"));
+}
+
+}  // namespace
+}  // namespace pairedhead::testing

@@ -1,0 +1,247 @@
+#include "tools/train/train.h"
+
+#include <fmt/format.h>
+#include <unistd.h>
+
+#include <chrono>
+#include <vector>
+
+#include "reference/schedule.h"
+#include "tools/report/html_report.h"
+#include "tools/report/progress.h"
+#include "tools/report/write_file.h"
+#include "tools/train/checkpoint.h"
+#include "tools/train/stop_signal.h"
+#include "tools/train/training_log.h"
+
+namespace pairedhead {
+namespace {
+
+namespace fs = std::filesystem;
+using reference::StepLosses;
+using reference::TrainerSettings;
+using reference::TrainerState;
+using reference::TrainingData;
+using reference::Validation;
+
+constexpr const char* synthetic = "synthetic";
+
+TrainingData open_data(const TrainOptions& options) {
+  const reference::Config& config = options.settings.config;
+  if (options.data == synthetic) {
+    if (!options.validation.empty()) {
+      throw InputError("--validation: expected none, since synthetic text has its own, got \"" +
+                       options.validation + "\"");
+    }
+    return TrainingData::synthetic(config, options.seed);
+  }
+  return TrainingData::from_shards(config, options.data, options.validation, options.cycle);
+}
+
+RunIdentity identity_of(const TrainOptions& options) {
+  return {options.data == synthetic ? fmt::format("synthetic, seed {}", options.seed)
+                                    : options.data};
+}
+
+reference::ParameterSet<double> first_parameters(const TrainOptions& options) {
+  const TrainerSettings& settings = options.settings;
+  if (options.weights.empty()) {
+    return initial_parameters(settings.config, options.seed, settings.ranks);
+  }
+  return read_weights(options.weights, parameter_table(settings.config, settings.ranks));
+}
+
+std::string floor_words(const std::optional<double>& floor) {
+  return floor ? fmt::format("  floor {:.4f}", *floor) : "";
+}
+
+// One run of the loop, from wherever its state stands.
+class Run {
+ public:
+  explicit Run(const TrainOptions& options)
+      : options_(options),
+        settings_(options.settings),
+        data_(open_data(options)),
+        last_(settings_.config.schedule.scheduled + settings_.config.schedule.extension),
+        end_(options.steps > 0 ? std::min(options.steps, last_) : last_) {
+    if (!data_.has_validation()) settings_.validation_every = 0;
+    reference::check_trainer(settings_);
+    open_folder();
+    begin();
+  }
+
+  int train();
+
+ private:
+  fs::path checkpoint() const { return options_.out / "checkpoint.h5"; }
+  void open_folder() const;
+  void begin();
+  void step(TrainingLog& log);
+  bool validate(TrainingLog& log);
+  void save();
+  void train_member(Index member);
+  void write_page(const std::string& verdict, bool good) const;
+  std::string last_checkpoint() const;
+  int stopped(const char* signal);
+
+  const TrainOptions& options_;
+  TrainerSettings settings_;
+  TrainingData data_;
+  const Index last_, end_;  // the schedule's last step, and the one to stop before
+  TrainerState state_;
+  Index saved_ = -1;  // the step of the last checkpoint
+  std::optional<Validation> validation_;
+};
+
+// Nothing of an earlier run is overwritten unless asked for.
+void Run::open_folder() const {
+  std::error_code error;
+  fs::create_directory(options_.out, error);
+  if (!fs::is_directory(options_.out)) {
+    throw InputError(options_.out.string() + ": expected a folder that can be made, got " +
+                     (error ? error.message() : "something else"));
+  }
+  const bool there = fs::exists(checkpoint());
+  if (there && !options_.resume) {
+    throw InputError(checkpoint().string() +
+                     ": expected no checkpoint without --resume, got one of an earlier run");
+  }
+  if (!there && options_.resume) {
+    throw InputError(checkpoint().string() + ": expected a checkpoint to resume, got none");
+  }
+  // What a save that was killed left behind.
+  for (const auto& entry : fs::directory_iterator(options_.out)) {
+    if (entry.path().filename().string().starts_with("checkpoint.h5.part")) {
+      fs::remove(entry.path(), error);
+    }
+  }
+}
+
+void Run::begin() {
+  if (options_.resume) {
+    state_ = read_checkpoint(checkpoint(), settings_, identity_of(options_));
+    data_.go_to(state_.position);
+    saved_ = state_.step;
+  } else {
+    state_ = start_training(settings_, first_parameters(options_));
+  }
+}
+
+void Run::save() {
+  if (saved_ == state_.step) return;
+  write_checkpoint(checkpoint(), state_, settings_, identity_of(options_));
+  saved_ = state_.step;
+}
+
+std::string Run::last_checkpoint() const {
+  return saved_ < 0 ? "there is no checkpoint yet"
+                    : fmt::format("the last checkpoint is {}, before step {}",
+                                  checkpoint().string(), saved_);
+}
+
+void Run::step(TrainingLog& log) {
+  const Index number = state_.step;
+  const auto start = std::chrono::steady_clock::now();
+  const StepLosses losses = train_step(state_, data_, settings_);
+  const double seconds =
+      std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+  const reference::ScheduleSettings& schedule = settings_.config.schedule;
+  const reference::Windows windows = window_schedule(number, schedule);
+  log.add(number, losses, schedule, seconds);
+  fmt::print("step {:>4}  loss {:.4f}{}  rate {:.3f}  T {}  windows {}, {}  {:.2f} s\n", number,
+             losses.next_token, floor_words(losses.floor), learning_rate(number, schedule),
+             sequence_length(number, schedule), windows.short_tokens, windows.long_tokens, seconds);
+}
+
+// Whether the loop may go on.
+bool Run::validate(TrainingLog& log) {
+  validation_ = reference::validate(state_, data_, settings_);
+  log.add(state_.step, *validation_);
+  fmt::print("step {:>4}  validation {:.4f}{}\n", state_.step, validation_->loss,
+             floor_words(validation_->floor));
+  if (!validation_->sees_the_future()) return true;
+  fmt::print(stderr,
+             "pairedhead: step {}: the model sees the future: its validation loss {:.4f} is {:.1f} "
+             "standard errors below {:.4f}, the entropy of the text; {}\n",
+             state_.step, validation_->loss,
+             (*validation_->floor - validation_->loss) / validation_->standard_error,
+             *validation_->floor, last_checkpoint());
+  return false;
+}
+
+int Run::stopped(const char* signal) {
+  save();
+  write_page(fmt::format("Stopped before step {}", state_.step), true);
+  fmt::print(stderr, "pairedhead: {}: stopped before step {}, which --resume goes on with: {}\n",
+             signal, state_.step, checkpoint().string());
+  return 2;
+}
+
+// The same run with other roundings, for the band that they make; no checkpoint and no validation.
+void Run::train_member(Index member) {
+  TrainerSettings settings = settings_;
+  settings.rounding = options_.seed + static_cast<std::uint64_t>(member);
+  TrainingData data = open_data(options_);
+  TrainerState state = start_training(settings, first_parameters(options_));
+  TrainingLog log(options_.out / fmt::format("member_{}.jsonl", member), 0);
+  while (state.step < end_) {
+    const Index number = state.step;
+    const StepLosses losses = train_step(state, data, settings);
+    log.add(number, losses, settings.config.schedule, 0);
+  }
+}
+
+void Run::write_page(const std::string& verdict, bool good) const {
+  std::vector<TrainingCurve> curves = {read_training_log(options_.out / "log.jsonl")};
+  for (Index member = 1; member <= options_.ensemble; ++member) {
+    const fs::path log = options_.out / fmt::format("member_{}.jsonl", member);
+    if (fs::exists(log)) curves.push_back(read_training_log(log));
+  }
+  write_file(options_.out / "report.html",
+             html_training_report(
+                 curves, verdict,
+                 fmt::format("configuration {}, {}, seed {}, in double on the CPU",
+                             settings_.config.name, identity_of(options_).data, options_.seed),
+                 good));
+}
+
+int Run::train() {
+  const StopSignal stop;
+  TrainingLog log(options_.out / "log.jsonl", state_.step);
+  Progress progress(end_, 0, "steps");
+  progress.skip(state_.step);
+  try {
+    while (true) {
+      if (validates_at(state_.step, settings_) && !validate(log)) {
+        write_page("The model sees the future", false);
+        return 1;
+      }
+      if (state_.step == end_) break;
+      step(log);
+      if (const char* signal = stop.received()) return stopped(signal);
+      if (options_.save_every > 0 && state_.step % options_.save_every == 0) save();
+      progress.step("training");
+    }
+  } catch (const reference::NonFiniteLoss& error) {
+    fmt::print(stderr, "pairedhead: {}; {}\n", error.what(), last_checkpoint());
+    return 1;
+  }
+  save();
+  for (Index member = 1; member <= options_.ensemble && !stop.received(); ++member) {
+    train_member(member);
+  }
+  write_page(validation_ && validation_->floor
+                 ? fmt::format("{:.3f} nats above the entropy of the text",
+                               validation_->loss - *validation_->floor)
+                 : fmt::format("Trained to step {}", state_.step),
+             true);
+  fmt::print("{} steps, checkpoint {}, picture {}\n", state_.step, checkpoint().string(),
+             (options_.out / "report.html").string());
+  return 0;
+}
+
+}  // namespace
+
+int train(const TrainOptions& options) { return Run(options).train(); }
+
+}  // namespace pairedhead

@@ -1,0 +1,33 @@
+#pragma once
+
+#include <filesystem>
+#include <fstream>
+#include <string>
+
+#include "reference/trainer.h"
+
+namespace pairedhead {
+
+// One JSON object a line, written through at once so that a kill loses at most the line it cuts:
+// {"step", "loss", "floor", "objective", "tokens", "learning_rate", "momentum", "short_window",
+// "long_window", "seconds"} after a step, {"step", "validation_loss", "floor", "standard_error"}
+// after a validation. Losses in nats a token, `loss` that of the next token alone; floor null where
+// it is not known. tools/report/training_curve.h reads it.
+class TrainingLog {
+ public:
+  // Starts anew, or keeps what an earlier run wrote of the steps before `first_step`. Throws
+  // InputError where the file cannot be written; so do the others.
+  TrainingLog(std::filesystem::path path, Index first_step);
+
+  void add(Index step, const reference::StepLosses& losses,
+           const reference::ScheduleSettings& schedule, double seconds);
+  void add(Index step, const reference::Validation& validation);
+
+ private:
+  void write(const std::string& line);
+
+  std::filesystem::path path_;
+  std::ofstream stream_;
+};
+
+}  // namespace pairedhead
