@@ -46,7 +46,9 @@ class Handle {
 };
 
 void switch_off_error_printing() {
-  static const herr_t once = H5Eset_auto2(H5E_DEFAULT, nullptr, nullptr);
+  // Nor should the library tidy up where the program ends: after a write that failed (a full disk)
+  // it crashes there.
+  static const herr_t once = H5dont_atexit() | H5Eset_auto2(H5E_DEFAULT, nullptr, nullptr);
   static_cast<void>(once);
 }
 
