@@ -27,8 +27,7 @@ TEST_P(Record, AgreesWithTheReference) {
 INSTANTIATE_TEST_SUITE_P(Components, Record,
                          ::testing::Values("attention_paired", "qk_prepare", "rotary_plain",
                                            "rotary_paired", "rotary_table", "yarn_update",
-                                           "window_schedule", "learning_rate",
-                                           "momentum_schedule"),
+                                           "window_schedule", "learning_rate", "momentum_schedule"),
                          [](const auto& info) { return std::string(info.param); });
 
 // Findings 1, 2 and the undoubled window of SPEC §0, §3.7: the other readings do not reproduce the
