@@ -23,58 +23,11 @@ TEST(Mutant, TheTableHoldsEveryMutantOnce) {
   EXPECT_EQ(name_of(Mutant::none), "none");
 }
 
-TEST(Mutant, EachNamesARowAndSaysWhatItIs) {
-  const std::set<std::string_view> rows = {"interleave",
-                                           "deinterleave",
-                                           "rotary_table",
-                                           "yarn_update",
-                                           "rotary_plain",
-                                           "rotary_paired",
-                                           "qk_norm",
-                                           "key_shift",
-                                           "qk_prepare",
-                                           "attention_plain",
-                                           "attention_paired",
-                                           "value_mix",
-                                           "output_gate",
-                                           "rms_norm",
-                                           "linear",
-                                           "lambda_linear",
-                                           "mlp",
-                                           "relu_squared",
-                                           "embedding",
-                                           "value_embedding",
-                                           "smear",
-                                           "residual_mix",
-                                           "skip",
-                                           "backout",
-                                           "head_fp8",
-                                           "softcap",
-                                           "softcap_loss",
-                                           "block",
-                                           "model",
-                                           "quantise_fp8",
-                                           "polar_normalise",
-                                           "polar_iteration",
-                                           "polar_express",
-                                           "variance_reduction",
-                                           "momentum",
-                                           "cautious_split_update",
-                                           "normuon_step",
-                                           "adam_step",
-                                           "learning_rate",
-                                           "momentum_schedule",
-                                           "window_schedule",
-                                           "document_packer",
-                                           "train_trajectory"};
-  std::set<std::string_view> covered;
+TEST(Mutant, EachSaysWhatItIs) {
   for (const MutantInfo& info : mutant_table()) {
-    EXPECT_TRUE(rows.contains(info.component)) << info.component;
-    EXPECT_FALSE(info.what.empty());
+    EXPECT_FALSE(info.what.empty()) << name_of(info.mutant);
     EXPECT_TRUE(info.trap == "own" || info.trap.starts_with("SPEC §11.")) << info.trap;
-    covered.insert(info.component);
   }
-  EXPECT_EQ(covered, rows);
 }
 
 // Every trap of SPEC §11 but 9, since the table of positions knows no documents.

@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 
 #include "reference/error.h"
+#include "tools/targets/target.h"
 
 namespace pairedhead {
 namespace {
@@ -20,16 +21,18 @@ TEST(CpuBench, RatiosAreOursOverTheOthers) {
       2.0);
 }
 
-TEST(CpuBench, ReadsWhatAPeerSays) {
+TEST(CpuBench, ReadsWhatAPeerAnswers) {
   const ModelTiming timing = time_peer_model(
-      R"(echo '{"name": "a peer", "forward_ms": 1.5, "backward_ms": 2.5}' #)", "none.bin", 1, 1);
+      R"(read line; test "$line" = '{"repeats":2,"shard":"a file.bin","tokens":3}' &&)"
+      R"( echo '{"name": "a peer", "forward_ms": 1.5, "backward_ms": 2.5}')",
+      "a file.bin", 3, 2);
   EXPECT_EQ(timing.name, "a peer");
   EXPECT_EQ(timing.milliseconds(), 4);
 }
 
-TEST(CpuBench, RefusesAPeerThatFailsOrSaysSomethingElse) {
-  EXPECT_THROW(time_peer_model("false #", "none.bin", 1, 1), InputError);
-  EXPECT_THROW(time_peer_model("echo hello #", "none.bin", 1, 1), InputError);
+TEST(CpuBench, RefusesAPeerThatEndsOrSaysSomethingElse) {
+  EXPECT_THROW(time_peer_model("read line; false", "none.bin", 1, 1), TargetError);
+  EXPECT_THROW(time_peer_model("read line; echo hello", "none.bin", 1, 1), InputError);
 }
 
 }  // namespace

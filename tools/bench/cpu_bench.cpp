@@ -3,17 +3,18 @@
 #include <fmt/format.h>
 #include <sys/resource.h>
 
-#include <array>
 #include <chrono>
-#include <cstdio>
 
 #include "reference/document_packer.h"
 #include "reference/model.h"
 #include "reference/random.h"
 #include "tools/bench/measurement.h"
+#include "tools/targets/child_process.h"
 
 namespace pairedhead {
 namespace {
+
+constexpr std::chrono::minutes peer_patience(30);
 
 using Clock = std::chrono::steady_clock;
 
@@ -79,18 +80,13 @@ ModelTiming time_reference_model(const std::string& shard, Index tokens, int rep
 
 ModelTiming time_peer_model(const std::string& command, const std::string& shard, Index tokens,
                             int repeats) {
-  const std::string line = fmt::format("{} '{}' {} {}", command, shard, tokens, repeats);
-  std::FILE* pipe = popen(line.c_str(), "r");
-  if (pipe == nullptr) throw InputError("peer: expected a command that starts, got " + command);
-  std::string said;
-  std::array<char, 4096> part;
-  while (std::fgets(part.data(), part.size(), pipe) != nullptr) said += part.data();
-  if (pclose(pipe) != 0) throw InputError("peer: expected exit code 0 of: " + line);
+  const nlohmann::json question = {{"shard", shard}, {"tokens", tokens}, {"repeats", repeats}};
+  const std::string said = ChildProcess(command).ask(question.dump(), peer_patience);
   try {
     const auto answer = nlohmann::json::parse(said);
     return {answer.at("name"), answer.at("forward_ms"), answer.at("backward_ms")};
   } catch (const nlohmann::json::exception&) {
-    throw InputError("peer: expected {\"name\", \"forward_ms\", \"backward_ms\"} of: " + line +
+    throw InputError("peer: expected {\"name\", \"forward_ms\", \"backward_ms\"} of " + command +
                      ", got \"" + said + "\"");
   }
 }

@@ -24,8 +24,9 @@ double record_model_flops(Index tokens);
 // `repeats`. Throws InputError where the shard is none or too short.
 ModelTiming time_reference_model(const std::string& shard, Index tokens, int repeats);
 
-// What `command TOKENS.bin T REPEATS` says of itself in one line of JSON, {"name", "forward_ms",
-// "backward_ms"}. Throws InputError where it fails or says something else.
+// What a command answers to one line of JSON, {"shard", "tokens", "repeats"}: {"name",
+// "forward_ms", "backward_ms"}. Throws InputError where it says something else, TargetError where
+// it ends without an answer.
 ModelTiming time_peer_model(const std::string& command, const std::string& shard, Index tokens,
                             int repeats);
 

@@ -1,11 +1,11 @@
 """Times SPEC's whole model in float64 PyTorch, forward and backward, for `pairedhead bench --device cpu --peer`.
 
-    pytorch_model.py TOKENS.bin T REPEATS
-
-The record configuration on the first T tokens of a shard, with random parameters. Prints one line of JSON: medians in
-milliseconds, and what computed them. The mathematics is the oracle's (tools/oracle/model.py).
+Reads one line of JSON, {"shard", "tokens", "repeats"}, and answers one: medians in milliseconds, and what computed
+them. The record configuration on the first tokens of the shard, with random parameters; the mathematics is the
+oracle's (tools/oracle/model.py).
 """
 
+import functools
 import json
 import pathlib
 import statistics
@@ -19,14 +19,28 @@ sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent / "oracle"
 import model  # noqa: E402
 import model_cases  # noqa: E402
 
+# Masks are made in Python loops: once for each kind of layer, in the run that warms up.
+model.m.visibility = functools.cache(model.m.visibility)
+
 HEADS, HEAD_DIM, HIDDEN, VOCABULARY, BOS = 6, 128, 3072, 50304, 50256
 HEADER_BYTES = 1024
 THREADS = 2
 
 
 def blas():
-    config = torch.__config__.show()
-    return "MKL" if "BLAS_INFO=mkl" in config else "OpenBLAS" if "OpenBLAS" in config or "open" in config else "unknown BLAS"
+    return "MKL" if "BLAS_INFO=mkl" in torch.__config__.show() else "another BLAS than MKL"
+
+
+def parameters(words):
+    """Leaves by name; a family of matrices is a list, so that its gradients are no larger than its members."""
+    random = np.random.default_rng(1)
+    leaves = {}
+    for name, (shape, size) in model_cases.parameter_shapes(words, HEADS, HEAD_DIM, HIDDEN, VOCABULARY).items():
+        value = 0.02 * random.standard_normal(shape) + (size is None)
+        members = list(value) if value.ndim == 3 else [value]
+        tensors = [torch.tensor(member, requires_grad=True) for member in members]
+        leaves[name] = tensors if value.ndim == 3 else tensors[0]
+    return leaves
 
 
 def main(shard, tokens, repeats):
@@ -34,16 +48,15 @@ def main(shard, tokens, repeats):
     text = np.fromfile(shard, dtype=np.uint16, offset=HEADER_BYTES, count=tokens + 1).astype(np.int64)
     inputs, targets = torch.from_numpy(text[:-1]), torch.from_numpy(text[1:])
     starts = [0] + [int(i) for i in np.flatnonzero(text[:-1] == BOS) if i > 0] + [tokens]
-    documents = list(np.diff(starts))
+    documents = tuple(np.diff(starts))
     words = model_cases.RECORD_LAYERS.split(",")
-    random = np.random.default_rng(1)
-    leaves = {name: torch.tensor(0.02 * random.standard_normal(shape) + (size is None), requires_grad=True)
-              for name, (shape, size) in model_cases.parameter_shapes(words, HEADS, HEAD_DIM, HIDDEN, VOCABULARY).items()}
+    leaves = parameters(words)
     frequency = model_cases.rotary_inputs(HEAD_DIM, 0)["frequency"][0]
     forward, backward = [], []
     for _ in range(repeats + 1):
-        for leaf in leaves.values():
-            leaf.grad = None
+        for family in leaves.values():
+            for leaf in family if isinstance(family, list) else [family]:
+                leaf.grad = None
         start = time.perf_counter()
         z = model.logits(leaves, words, inputs, documents, (128, 384), frequency, 0.1, HEADS, (3, 6), 7, "strided", 0)
         loss = model.loss(z, targets, [1.0, 0.5, 0.25], 0)
@@ -56,4 +69,5 @@ def main(shard, tokens, repeats):
 
 
 if __name__ == "__main__":
-    main(sys.argv[1], int(sys.argv[2]), int(sys.argv[3]))
+    question = json.loads(sys.stdin.readline())
+    main(question["shard"], question["tokens"], question["repeats"])

@@ -168,8 +168,6 @@ Arrays clear_inputs(std::uint64_t seed, const Draw& draw, const IsMarginal& is_m
   return arrays;
 }
 
-// --- block -------------------------------------------------------------------------------------
-
 // The two layers of a configuration whose second is the block under test.
 Config block_config(const Parameters& p) {
   Parameters model = p;
@@ -333,8 +331,6 @@ Component block_row() {
   component.magnitude = magnitude_of(evaluate_block<Magnitude>);
   return component;
 }
-
-// --- model -------------------------------------------------------------------------------------
 
 Arrays draw_model_inputs(const Parameters& p, Random random) {
   const Config config = model_config(p);

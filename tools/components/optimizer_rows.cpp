@@ -63,8 +63,6 @@ float single(const Arrays& arrays, const char* name) {
   return static_cast<float>(arrays.at(name).at(0));
 }
 
-// --- cautious_split_update ----------------------------------------------------------------------
-
 Component cautious_split_update() {
   Component component = elementwise("cautious_split_update", "SPEC §6.2");
   component.outputs = {
@@ -103,8 +101,6 @@ Component cautious_split_update() {
   };
   return component;
 }
-
-// --- adam_step ----------------------------------------------------------------------------------
 
 // SPEC §2: the lambdas are fp32, all others bf16.
 DType storage_of(const Parameters& p) {
@@ -191,8 +187,6 @@ Component adam_step() {
   };
   return component;
 }
-
-// --- momentum -----------------------------------------------------------------------------------
 
 template <class Scalar>
 std::map<std::string, Tensor<Scalar>> evaluate_momentum(const Arrays& arrays) {

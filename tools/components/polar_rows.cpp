@@ -55,8 +55,6 @@ Component matrix_row(const std::string& name, const std::string& section,
   return component;
 }
 
-// --- polar_normalise ----------------------------------------------------------------------------
-
 template <class Scalar>
 TensorsOf<Scalar> evaluate_normalise(const Arrays& arrays, Rounding rounding) {
   return {{"outputs/x", reference::polar_normalise(input<Scalar>(arrays, "direction"), rounding)}};
@@ -100,8 +98,6 @@ Component polar_normalise() {
   };
   return component;
 }
-
-// --- polar_iteration ----------------------------------------------------------------------------
 
 template <class Scalar>
 TensorsOf<Scalar> evaluate_iteration(const Parameters& p, const Arrays& arrays, Rounding rounding) {
@@ -157,8 +153,6 @@ Component polar_iteration() {
   return component;
 }
 
-// --- polar_express ------------------------------------------------------------------------------
-
 Component polar_express() {
   Component component = matrix_row("polar_express", "SPEC §6.1", "orthogonal");
   component.draw = [](Random& random, double size) {
@@ -192,8 +186,6 @@ Component polar_express() {
   };
   return component;
 }
-
-// --- variance_reduction -------------------------------------------------------------------------
 
 template <class Scalar>
 TensorsOf<Scalar> evaluate_variance(const Arrays& arrays, Rounding rounding) {

@@ -32,7 +32,6 @@ const std::vector<std::string>& table_order() {
                                                  "residual_mix",
                                                  "skip",
                                                  "backout",
-                                                 "head_fp8",
                                                  "softcap",
                                                  "softcap_loss",
                                                  "block",
