@@ -187,6 +187,24 @@ Config config_named(const std::string& name) {
   throw InputError("configuration: expected record, small or tiny, got \"" + name + "\"");
 }
 
+Config micro_config() {
+  Config config = tiny();
+  config.name = "micro";
+  config.width = 16;
+  config.heads = 2;
+  config.head_dim = 8;
+  config.hidden = 32;
+  config.vocabulary = 64;
+  config.bos = 63;
+  config.max_document = 16;
+  config.schedule.scheduled = 6;
+  config.schedule.extension = 2;
+  config.schedule.sequence = {16, 32, 48};
+  config.schedule.momentum_warm_up = 3;
+  config.schedule.momentum_cool_down = 1;
+  return config;
+}
+
 void check_config(const Config& config) {
   check_sizes(config);
   check_layers(config);

@@ -48,6 +48,11 @@ struct Config {
 // SPEC §15: record, small or tiny. Throws InputError naming the three on any other word.
 Config config_named(const std::string& name);
 
+// The record's eleven layers, so small that a training step takes milliseconds: C = 16, V = 64,
+// T = 16, 6 + 2 steps, split after step 5. Embeddings have 1024 elements, just enough to be
+// sharded. No name on the command line: for tests and for rows that train.
+Config micro_config();
+
 // Throws InputError with one sentence on a configuration that SPEC §15 refuses, or whose layer
 // table contradicts itself (a gate row used twice, a skip that goes backwards).
 void check_config(const Config& config);

@@ -47,6 +47,15 @@ TEST(Config, LayerTableOfSpec) {  // SPEC §3.2
   }
 }
 
+TEST(Config, MicroKeepsTheLayersAndIsSharded) {
+  const Config config = micro_config();
+  EXPECT_NO_THROW(check_config(config));
+  EXPECT_THAT(layers_where(config, [](const auto& l) { return l.paired; }),
+              ElementsAre(0, 2, 5, 9));
+  EXPECT_EQ(config.skip_to, 6);
+  EXPECT_GE(config.vocabulary * config.width, 1024);  // SPEC §9
+}
+
 TEST(Config, SizesOfSpec) {  // SPEC §15
   struct Row {
     const char* name;

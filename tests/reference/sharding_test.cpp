@@ -2,8 +2,6 @@
 
 #include <gtest/gtest.h>
 
-#include "tests/reference/micro_config.h"
-
 namespace pairedhead::reference {
 namespace {
 

@@ -6,12 +6,9 @@
 
 #include "reference/model.h"
 #include "reference/schedule.h"
-#include "tests/reference/micro_config.h"
 
 namespace pairedhead::reference {
 namespace {
-
-using pairedhead::testing::micro_config;
 
 TrainerSettings micro(Index ranks = 1) {
   TrainerSettings settings;
@@ -49,9 +46,9 @@ TEST(Trainer, TheFirstLossIsThatOfAUniformGuess) {
   TrainingData data = TrainingData::synthetic(settings.config, 1);
   TrainerState state = start_training(settings, initial_parameters(settings.config, 1));
   const StepLosses first = train_step(state, data, settings);
-  EXPECT_NEAR(first.next_token, std::log(128), 0.02);
+  EXPECT_NEAR(first.next_token, std::log(64), 0.02);
   // Weights 1, 1/2, 1/4; the second and third lose one and two positions of 16.
-  EXPECT_NEAR(first.objective, std::log(128) * (1 + 0.5 * 15 / 16 + 0.25 * 14 / 16), 0.05);
+  EXPECT_NEAR(first.objective, std::log(64) * (1 + 0.5 * 15 / 16 + 0.25 * 14 / 16), 0.05);
   ASSERT_TRUE(first.floor);
   EXPECT_LT(*first.floor, first.next_token);
 }
@@ -221,7 +218,7 @@ TEST(Trainer, ValidationKnowsTheFloor) {
   const TrainingData data = TrainingData::synthetic(settings.config, 1);
   TrainerState state = start_training(settings, initial_parameters(settings.config, 1));
   const Validation validation = validate(state, data, settings);
-  EXPECT_NEAR(validation.loss, std::log(128), 0.02);
+  EXPECT_NEAR(validation.loss, std::log(64), 0.02);
   ASSERT_TRUE(validation.floor);
   EXPECT_GT(validation.standard_error, 0);
   EXPECT_FALSE(validation.sees_the_future());

@@ -6,7 +6,6 @@
 #include <fstream>
 
 #include "golden/hdf5_file.h"
-#include "tests/reference/micro_config.h"
 #include "tests/tools/scratch_folder.h"
 
 namespace pairedhead::testing {
@@ -170,9 +169,9 @@ TEST(Weights, AreWholeOrNamed) {
   EXPECT_THAT(weights_complaint(missing),
               HasSubstr("parameters/c_fc.4: expected a tensor of shape [64, 16], got none"));
   auto misshapen = good;
-  misshapen["lm_head"] = Tensor<double>({16, 128});
+  misshapen["lm_head"] = Tensor<double>({16, 64});
   EXPECT_THAT(weights_complaint(misshapen),
-              HasSubstr("parameters/lm_head: expected shape [128, 16], got [16, 128]"));
+              HasSubstr("parameters/lm_head: expected shape [64, 16], got [16, 64]"));
   auto infinite = good;
   infinite["scalars"][3] = INFINITY;
   EXPECT_THAT(weights_complaint(infinite),

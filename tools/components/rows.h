@@ -17,7 +17,8 @@ std::vector<Component> trunk_rows();      // norm, relu_squared, gates and mixes
 std::vector<Component> embedding_rows();  // embedding, value_embedding
 std::vector<Component> linear_rows();     // linear, lambda_linear, mlp
 std::vector<Component> head_rows();       // head_fp8, softcap, softcap_loss
-std::vector<Component> model_rows();      // block, model
+std::vector<Component> block_rows();      // block
+std::vector<Component> model_rows();      // model
 std::vector<Component> fp8_rows();        // quantise_fp8
 std::vector<Component> polar_rows();      // polar_*, variance_reduction
 std::vector<Component> optimizer_rows();  // momentum, cautious_split_update, adam_step

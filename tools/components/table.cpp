@@ -47,7 +47,6 @@ const std::vector<std::string>& table_order() {
                                                  "learning_rate",
                                                  "momentum_schedule",
                                                  "window_schedule",
-
                                                  "shard_reader",
                                                  "document_packer",
                                                  "train_trajectory"};
@@ -58,8 +57,8 @@ std::vector<Component> collect() {
   std::vector<Component> table;
   for (auto rows :
        {movement_rows(), rotary_rows(), qk_rows(), attention_rows(), trunk_rows(), embedding_rows(),
-        linear_rows(), fp8_rows(), head_rows(), model_rows(), polar_rows(), optimizer_rows(),
-        normuon_rows(), schedule_rows(), data_rows(), train_rows()}) {
+        linear_rows(), fp8_rows(), head_rows(), block_rows(), model_rows(), polar_rows(),
+        optimizer_rows(), normuon_rows(), schedule_rows(), data_rows(), train_rows()}) {
     table.insert(table.end(), rows.begin(), rows.end());
   }
   const auto place = [](const Component& component) {

@@ -6,31 +6,11 @@
 namespace pairedhead {
 namespace {
 
-using reference::Config;
 using reference::TrainerSettings;
 using reference::TrainerState;
 using reference::TrainingData;
 
 constexpr Index schedule_steps = 8;
-
-// The record's layers, so small that a step takes milliseconds; splits after step 5 of 6 + 2.
-Config trajectory_config() {
-  Config config = reference::config_named("tiny");
-  config.name = "trajectory";
-  config.width = 16;
-  config.heads = 2;
-  config.head_dim = 8;
-  config.hidden = 32;
-  config.vocabulary = 64;
-  config.bos = 63;
-  config.max_document = 16;
-  config.schedule.scheduled = 6;
-  config.schedule.extension = 2;
-  config.schedule.sequence = {16, 32, 48};
-  config.schedule.momentum_warm_up = 3;
-  config.schedule.momentum_cool_down = 1;
-  return config;
-}
 
 // What is watched of the parameters: one of each family.
 const std::vector<std::string>& watched() {
@@ -54,7 +34,7 @@ Tensor<double> vector_of(const std::vector<double>& values) {
 
 Values trajectory(const Parameters& p, const Arrays& arrays) {
   TrainerSettings settings;
-  settings.config = trajectory_config();
+  settings.config = reference::micro_config();  // splits after step 5 of 6 + 2
   settings.ranks = p.integer("ranks");
   settings.validation_every = schedule_steps;
   settings.validation_sequences = 2;
