@@ -92,7 +92,7 @@ std::vector<Measurement> measure(GpuTarget& target, const BenchSetting& setting)
   component.check(setting.parameters);
   const Arrays inputs = component.inputs(setting.parameters, 1);
   Arrays outputs = poisoned_outputs(component, setting.parameters, 1);
-  const auto launches = target.prepare(component, setting.parameters, inputs, outputs);
+  auto [device_case, launches] = target.prepare(component, setting.parameters, inputs, outputs);
 
   std::vector<Measurement> measurements;
   const auto add = [&](const char* direction, bool backward,
@@ -106,7 +106,7 @@ std::vector<Measurement> measure(GpuTarget& target, const BenchSetting& setting)
   if (launches.backward) add("backward", true, launches.backward, setting.peer_backward_ms);
 
   Arrays timed = outputs;
-  target.collect(setting.parameters, inputs, timed);
+  device_case.collect(timed);
   target.run(component, setting.parameters, inputs, outputs);
   for (const auto& [name, array] : outputs) {
     if (array.bytes == timed.at(name).bytes) continue;

@@ -1,10 +1,9 @@
 #pragma once
 
-#include <functional>
-#include <map>
+#include <optional>
 
 #include "gpu/device.h"
-#include "gpu/device_buffer.h"
+#include "tools/targets/gpu_case.h"
 #include "tools/targets/target.h"
 
 namespace pairedhead {
@@ -21,35 +20,22 @@ class GpuTarget : public Target {
   void run(const Component& component, const Parameters& parameters, const Arrays& inputs,
            Arrays& outputs) override;
 
-  // The launches of a case, to be called as often as one likes; backward reads what forward wrote,
-  // and is empty where the component has none. They use buffers of this target, so they are good
-  // until its next prepare() or run().
-  struct Launches {
-    std::function<void(cudaStream_t)> forward, backward;
+  // A case on the device and its launches. They use buffers of this target, so they are good until
+  // its next prepare() or run(), and as long as the arguments.
+  struct Prepared {
+    GpuCase device_case;
+    GpuLaunches launches;
   };
-  // Copies inputs and poisoned outputs to the device. Outputs are not read back; run() does that.
-  Launches prepare(const Component& component, const Parameters& parameters, const Arrays& inputs,
+  Prepared prepare(const Component& component, const Parameters& parameters, const Arrays& inputs,
                    const Arrays& outputs);
 
-  // Reads the outputs of the prepared case back, after its launches.
-  void collect(const Parameters& parameters, const Arrays& inputs, Arrays& outputs);
-
-  const gpu::Stream& stream() const { return stream_; }
+  const gpu::Stream& stream() const { return memory_.stream; }
   const gpu::DeviceInfo& device() const { return device_; }
 
  private:
-  Launches prepare_attention(const Parameters& parameters, const Arrays& inputs,
-                             const Arrays& outputs);
-  Launches prepare_qk(const Parameters& parameters, const Arrays& inputs);
-  Launches prepare_table(const Parameters& parameters, const Arrays& inputs);
-
-  gpu::GuardedBuffer& buffer(const std::string& name);
-  void check_untouched(const Arrays& inputs);
-
-  gpu::DeviceInfo device_;
-  gpu::Stream stream_;
-  std::map<std::string, gpu::GuardedBuffer> buffers_;
-  std::vector<std::string> in_use_;  // by the present case
+  gpu::DeviceInfo device_;  // first: nothing is allocated where there is no device
+  GpuMemory memory_;
+  GpuCalls calls_;
 };
 
 }  // namespace pairedhead

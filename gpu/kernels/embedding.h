@@ -1,0 +1,53 @@
+#pragma once
+
+#include <cuda_bf16.h>
+#include <cuda_runtime.h>
+
+#include <cstddef>
+#include <cstdint>
+
+// From tokens to the stream, and the gradients of the tables (SPEC §3.1).
+
+namespace pairedhead::gpu {
+
+struct EmbeddingShape {
+  int tokens, width, vocabulary;  // T, C >= 12, V
+};
+
+// Bytes of scratch of the functions below that take one (contents are not kept).
+std::size_t embedding_workspace_bytes(const EmbeddingShape& shape);
+
+// SPEC §3.1 "Value embeddings": rows[t, :] = table[tokens[t], :]. tokens: int32 [T]; table: bf16
+// [V, C]; rows: bf16 [T, C].
+void gather_rows(const EmbeddingShape& shape, const std::int32_t* tokens,
+                 const __nv_bfloat16* table, __nv_bfloat16* rows, cudaStream_t stream);
+
+// SPEC §3.1.1-4 in one pass: e_t = table[tokens[t]], s_t = e_t + lam sig(<e_t[0:12], w>) e_{t-1},
+// x0 = rms(s). w: bf16 [12], the smear gate; lam: fp32, device, the smear lambda; x0: bf16 [T, C].
+void embed_smear_norm_forward(const EmbeddingShape& shape, const std::int32_t* tokens,
+                              const __nv_bfloat16* table, const __nv_bfloat16* w, const float* lam,
+                              __nv_bfloat16* x0, cudaStream_t stream);
+
+// SPEC §5 "smear", "sum over x0". Incoming gradient of x0: grad_x0 + grad_x, bf16 [T, C] each,
+// grad_x may be nullptr (what reaches x0 as the first layer's input). grad_e: bf16 [T, C]; grad_w:
+// bf16 [12]; grad_lam: fp32. All are overwritten.
+void embed_smear_norm_backward(const EmbeddingShape& shape, const std::int32_t* tokens,
+                               const __nv_bfloat16* table, const __nv_bfloat16* w, const float* lam,
+                               const __nv_bfloat16* grad_x0, const __nv_bfloat16* grad_x,
+                               __nv_bfloat16* grad_e, __nv_bfloat16* grad_w, float* grad_lam,
+                               void* workspace, cudaStream_t stream);
+
+// The order in which scatter_rows adds: positions of the tokens sorted by token, equal ones in the
+// order of the text. order: int32 [T]. Made once a batch, shared by all tables.
+void sort_tokens(const EmbeddingShape& shape, const std::int32_t* tokens, std::int32_t* order,
+                 void* workspace, cudaStream_t stream);
+
+// SPEC §5 "tied embedding": grad_table[tokens[t], :] += grad_rows[t, :], each row's sum in fp32 in
+// the order of the text, one rounding. grad_rows: bf16 [T, C]; grad_table: bf16 [V, C]. Where
+// `overwrite`, rows that no token names become zero and the others hold the sum alone; else the sum
+// is added to what the row holds (a tied table's gradient from the head). No atomics.
+void scatter_rows(const EmbeddingShape& shape, const std::int32_t* tokens,
+                  const std::int32_t* order, const __nv_bfloat16* grad_rows, bool overwrite,
+                  __nv_bfloat16* grad_table, cudaStream_t stream);
+
+}  // namespace pairedhead::gpu

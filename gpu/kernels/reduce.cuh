@@ -1,0 +1,63 @@
+#pragma once
+
+#include <cuda_bf16.h>
+#include <cuda_runtime.h>
+
+#include "gpu/error.h"
+
+// Sums in an order that depends on nothing but the shape: two runs give the same bits.
+
+namespace pairedhead::gpu {
+
+constexpr int warp_threads = 32;
+
+// The sum over a warp, in every lane.
+__device__ inline float warp_sum(float value) {
+  for (int offset = warp_threads / 2; offset > 0; offset /= 2) {
+    value += __shfl_xor_sync(0xffffffffu, value, offset);
+  }
+  return value;
+}
+
+// The sum over a block of `threads`, in every thread. shared: room for threads / 32 floats, which
+// may be used again after the call.
+template <int threads>
+__device__ float block_sum(float value, float* shared) {
+  static_assert(threads % warp_threads == 0 && threads <= 1024);
+  constexpr int warps = threads / warp_threads;
+  value = warp_sum(value);
+  if (threadIdx.x % warp_threads == 0) shared[threadIdx.x / warp_threads] = value;
+  __syncthreads();
+  float sum = 0;
+  for (int warp = 0; warp < warps; ++warp) sum += shared[warp];
+  __syncthreads();
+  return sum;
+}
+
+__device__ inline void store(float* to, float value) { *to = value; }
+__device__ inline void store(__nv_bfloat16* to, float value) { *to = __float2bfloat16_rn(value); }
+
+template <class Result>
+__global__ void sum_partials_kernel(const float* partials, int blocks, int numbers,
+                                    Result* result) {
+  constexpr int threads = 128;
+  __shared__ float shared[threads / warp_threads];
+  float sum = 0;
+  for (int block = static_cast<int>(threadIdx.x); block < blocks; block += threads) {
+    sum += partials[static_cast<long>(block) * numbers + blockIdx.x];
+  }
+  sum = block_sum<threads>(sum, shared);
+  if (threadIdx.x == 0) store(result + blockIdx.x, sum);
+}
+
+// result[i] = the sum over blocks of partials[block * numbers + i], fp32 or bf16: what the blocks
+// of a kernel left behind, each `numbers` sums over its share.
+template <class Result>
+void sum_partials(const float* partials, int blocks, int numbers, Result* result,
+                  cudaStream_t stream) {
+  sum_partials_kernel<Result>
+      <<<static_cast<unsigned>(numbers), 128, 0, stream>>>(partials, blocks, numbers, result);
+  CUDA_CHECK(cudaGetLastError());
+}
+
+}  // namespace pairedhead::gpu
