@@ -43,11 +43,12 @@ void sort_tokens(const EmbeddingShape& shape, const std::int32_t* tokens, std::i
                  void* workspace, cudaStream_t stream);
 
 // SPEC §5 "tied embedding": grad_table[tokens[t], :] += grad_rows[t, :], each row's sum in fp32 in
-// the order of the text, one rounding. grad_rows: bf16 [T, C]; grad_table: bf16 [V, C]. Where
-// `overwrite`, rows that no token names become zero and the others hold the sum alone; else the sum
-// is added to what the row holds (a tied table's gradient from the head). No atomics.
+// an order that follows from the tokens alone, one rounding. order: sort_tokens' of these tokens;
+// grad_rows: bf16 [T, C]; grad_table: bf16 [V, C]. Where `overwrite`, rows that no token names
+// become zero and the others hold the sum alone; else the sum is added to what the row holds (a
+// tied table's gradient from the head). No atomics.
 void scatter_rows(const EmbeddingShape& shape, const std::int32_t* tokens,
                   const std::int32_t* order, const __nv_bfloat16* grad_rows, bool overwrite,
-                  __nv_bfloat16* grad_table, cudaStream_t stream);
+                  __nv_bfloat16* grad_table, void* workspace, cudaStream_t stream);
 
 }  // namespace pairedhead::gpu
