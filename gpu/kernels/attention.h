@@ -24,7 +24,7 @@ struct AttentionProblem {
   int tokens;          // T >= 1
   int rows_per_token;  // 1 plain, 2 paired
   int slots;           // H or H / 2
-  int head_dim;        // D: 16 ... 128, a multiple of 8
+  int head_dim;        // D: 8 ... 128, a multiple of 8
   int window;          // w >= 1: flat row S is visible from R iff R - w <= S <= R, same document
   float softmax_scale;
   const std::int32_t* cu_seqlens;  // device, [entries]: document ends in tokens, non-decreasing,

@@ -294,8 +294,8 @@ void check_problem(const QkPrepareProblem& problem) {
   };
   require(problem.tokens >= 1, "at least one token", problem.tokens);
   require(problem.heads >= 1, "at least one head", problem.heads);
-  require(problem.head_dim % 8 == 0 && problem.head_dim >= 16 && problem.head_dim <= 128,
-          "head_dim a multiple of 8 from 16 to 128", problem.head_dim);
+  require(problem.head_dim % 8 == 0 && problem.head_dim >= 8 && problem.head_dim <= 128,
+          "head_dim a multiple of 8 from 8 to 128", problem.head_dim);
   require(problem.stride_token_in % 8 == 0 &&
               problem.stride_token_in >= static_cast<long>(problem.heads) * problem.head_dim,
           "a token stride that is a multiple of 8 and holds all heads", problem.stride_token_in);

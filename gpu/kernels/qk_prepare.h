@@ -8,7 +8,7 @@ namespace pairedhead::gpu {
 // QK norm + rotary + key shift as the trainer launches them (SPEC §3.4, §3.6.2-4), one pass over
 // query and key. The switches isolate each piece for the tests.
 struct QkPrepareProblem {
-  int tokens, heads, head_dim;  // T >= 1; D: 16 ... 128, a multiple of 8
+  int tokens, heads, head_dim;  // T >= 1; D: 8 ... 128, a multiple of 8
   bool normalise;
   bool paired;           // table layout: [T, 2D] and head parity, instead of [T, D]
   bool shift_keys;       // channels [D/4, D/2) and [3D/4, D) of key from the previous token

@@ -25,8 +25,8 @@ void check_heads(const Parameters& parameters, bool even) {
 
 void check_head_dim(const Parameters& parameters) {
   const Index head_dim = parameters.integer("D");
-  if (head_dim < 16 || head_dim > 128 || head_dim % 8 != 0) {
-    throw InputError("D: expected a multiple of 8 from 16 to 128, got " + parameters.word("D"));
+  if (head_dim < 8 || head_dim > 128 || head_dim % 8 != 0) {
+    throw InputError("D: expected a multiple of 8 from 8 to 128, got " + parameters.word("D"));
   }
 }
 
