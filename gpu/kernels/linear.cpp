@@ -121,6 +121,9 @@ const LinearAlgebra::Plan& LinearAlgebra::plan_of(const Product& product, const 
     set(plan.operation, CUBLASLT_MATMUL_DESC_FAST_ACCUM,
         static_cast<std::int8_t>(product.fast_accumulation));
   }
+  if (product.relu) {
+    set(plan.operation, CUBLASLT_MATMUL_DESC_EPILOGUE, CUBLASLT_EPILOGUE_RELU);
+  }
   const auto stride = [](std::int64_t given, std::int64_t contiguous) {
     return given > 0 ? given : contiguous;
   };
@@ -139,6 +142,10 @@ const LinearAlgebra::Plan& LinearAlgebra::plan_of(const Product& product, const 
   Preference preference;
   check(cublasLtMatmulPreferenceCreate(preference.address()), "cublasLtMatmulPreferenceCreate");
   set(preference, CUBLASLT_MATMUL_PREF_MAX_WORKSPACE_BYTES, workspace_bytes);
+  // A depth that is split is added up in fp32: the other schemes round each part to the result's
+  // type.
+  set(preference, CUBLASLT_MATMUL_PREF_REDUCTION_SCHEME_MASK,
+      std::uint32_t{CUBLASLT_REDUCTION_SCHEME_COMPUTE_TYPE});
   const auto& [unused, aligned_a, aligned_b, aligned_addend, aligned_result] = key;
   set(preference, CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_A_BYTES, aligned_b);
   set(preference, CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_B_BYTES, aligned_a);

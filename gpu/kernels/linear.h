@@ -16,8 +16,9 @@
 
 namespace pairedhead::gpu {
 
-// One product of row-major matrices: result = alpha * op(a) op(b) + beta * addend, each of the
-// `batch` problems one stride further on. op transposes where the flag says so.
+// One product of row-major matrices: result = alpha * op(a) op(b) + beta * addend, negative
+// elements replaced by zero where `relu`; each of the `batch` problems one stride further on. op
+// transposes where the flag says so.
 //   a       [rows, depth], or [depth, rows] where transpose_a
 //   b       [depth, columns], or [columns, depth] where transpose_b
 //   addend  [rows, columns], unread where beta = 0; may be the result
@@ -30,6 +31,7 @@ struct Product {
   Operands operands = Operands::bf16;
   Result result = Result::bf16;
   float alpha = 1, beta = 0;
+  bool relu = false;
   bool fast_accumulation = false;           // fp8 only (SPEC §3.8)
   std::int64_t stride_a = 0, stride_b = 0;  // elements between the rows of a matrix as it is
   std::int64_t stride_result = 0;           // stored; 0: they are contiguous
