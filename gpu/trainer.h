@@ -1,0 +1,97 @@
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <memory>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "gpu/model.h"
+#include "gpu/parameter_layout.h"
+#include "reference/document_packer.h"
+
+// The training loop on the device (SPEC §6.5, §7, §9, §10), one call a step or a validation. What
+// is read, logged and saved around it is its caller's.
+
+namespace pairedhead::gpu {
+
+struct TrainerSettings {
+  reference::Config config;
+  HeadForm head = HeadForm::fp8;  // of training
+  // The longest sequence of a validation, 0 where there is none; the head takes it piece by piece.
+  int validation_tokens = 0;
+};
+
+// What a run needs to go on from here beside its tensors (SPEC §10).
+struct TrainerProgress {
+  Index step = 0;                        // the next one
+  std::vector<float> frequency;          // [D], of both rotary tables
+  double softmax_scale = 0.1;            // kappa
+  Index long_blocks = 0;                 // the long window that they were made for
+  bool split = false;                    // embed is its own parameter
+  std::map<std::string, Index> updates;  // t of each parameter that Adam has moved
+};
+
+// A tensor of the state on the device: a parameter "parameters/qkvo.0", or what an optimizer keeps
+// of one, "normuon/qkvo.0/moment", "adam/lm_head/first", "pending/lm_head".
+struct StateTensor {
+  std::string name;
+  DType dtype;  // bf16, fp32 or uint16
+  Shape shape;
+  void* data;
+  std::size_t bytes() const;
+};
+
+// Losses in nats a token of one step, averaged over its micro-batches.
+struct TrainerLosses {
+  double objective = 0;   // with its MTP weights: what is minimised
+  double next_token = 0;  // the term of the next token alone
+};
+
+// A loss that is no number; `batch` counts the step's micro-batches from 0. Nothing was updated.
+class NonFiniteLoss : public std::runtime_error {
+ public:
+  NonFiniteLoss(Index step, Index batch);
+  Index step, batch;
+};
+
+class Trainer {
+ public:
+  // The state before step 0, its parameters undefined: whoever makes it fills them through state().
+  // Throws DeviceUnavailable with one sentence that says how many bytes are wanted and free where
+  // the device has too few, InputError on a configuration that SPEC §15 refuses or whose sequences
+  // are no multiples of 16 tokens.
+  explicit Trainer(const TrainerSettings& settings);
+  ~Trainer();
+
+  // Bytes on the device that it takes.
+  static std::size_t bytes(const TrainerSettings& settings);
+
+  const TrainerProgress& progress() const;
+  // Takes up a run where `progress` left it, after the tensors were filled.
+  void resume(const TrainerProgress& progress);
+
+  // Every tensor that a checkpoint holds, in a fixed order. Those of a parameter that has no state
+  // yet (Adam's of embed before the split) are there and hold zeros.
+  const std::vector<StateTensor>& state() const;
+
+  // Copies between the host and the device; wait until it is done.
+  void upload(const StateTensor& tensor, const void* from);
+  void download(const StateTensor& tensor, void* to) const;
+
+  // One step over the micro-batches, which have the length that the schedule gives it. The host
+  // waits once, for the losses. Throws NonFiniteLoss, InputError where the schedule has ended or
+  // the sequences are not as many or as long as it says.
+  TrainerLosses train_step(std::span<const reference::PackedSequence> micro_batches);
+
+  // SPEC §10 with the windows of the present step: -ln of the probability of each target, [T], one
+  // sequence after the other. Throws InputError where one is longer than the settings allow.
+  std::vector<float> validate(std::span<const reference::PackedSequence> sequences);
+
+ private:
+  struct Implementation;
+  std::unique_ptr<Implementation> implementation_;
+};
+
+}  // namespace pairedhead::gpu
