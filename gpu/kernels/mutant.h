@@ -12,21 +12,29 @@
 namespace pairedhead::gpu {
 
 // X(name, row that kills it, trap, the mistake in words)
-#define PAIREDHEAD_KERNEL_MUTANT_LIST(X)                                                          \
-  X(shift_before_rotary, "qk_prepare", "SPEC §11.15", "keys are shifted before they are rotated") \
-  X(zero_row_before_first, "qk_prepare", "SPEC §11.18", "shifted channels of row 0 are zero")     \
-  X(rotary_backward_same_angle, "qk_prepare", "own", "backward rotates by the forward angle")     \
-  X(no_stagger, "qk_prepare", "own", "every head reads the table's columns [0, D)")               \
-  X(window_doubled, "attention_paired", "SPEC §11.4", "the window counts tokens")                 \
-  X(window_exclusive, "attention_plain", "SPEC §11.5", "the oldest key of the window is lost")    \
-  X(crosses_documents, "attention_plain", "own", "only the window bounds the keys")               \
-  X(sees_next_row, "attention_plain", "own", "the forward lets a row see the next one")           \
-  X(old_edge_unmasked, "attention_plain", "own", "blocks on the old edge are taken whole")        \
-  X(first_block_skipped, "attention_plain", "own", "the oldest block of keys is not visited")     \
-  X(last_block_skipped, "attention_plain", "own", "keys miss the last block of queries")          \
-  X(delta_missing, "attention_plain", "own", "the query gradient leaves delta out")               \
-  X(key_gradient_unscaled, "attention_plain", "own", "the key gradient lacks the softmax scale")  \
-  X(logsumexp_in_base_two, "attention_plain", "own", "the sum enters logsumexp as log2")
+#define PAIREDHEAD_KERNEL_MUTANT_LIST(X)                                                           \
+  X(shift_before_rotary, "qk_prepare", "SPEC §11.15", "keys are shifted before they are rotated")  \
+  X(zero_row_before_first, "qk_prepare", "SPEC §11.18", "shifted channels of row 0 are zero")      \
+  X(rotary_backward_same_angle, "qk_prepare", "own", "backward rotates by the forward angle")      \
+  X(no_stagger, "qk_prepare", "own", "every head reads the table's columns [0, D)")                \
+  X(window_doubled, "attention_paired", "SPEC §11.4", "the window counts tokens")                  \
+  X(window_exclusive, "attention_plain", "SPEC §11.5", "the oldest key of the window is lost")     \
+  X(crosses_documents, "attention_plain", "own", "only the window bounds the keys")                \
+  X(sees_next_row, "attention_plain", "own", "the forward lets a row see the next one")            \
+  X(old_edge_unmasked, "attention_plain", "own", "blocks on the old edge are taken whole")         \
+  X(first_block_skipped, "attention_plain", "own", "the oldest block of keys is not visited")      \
+  X(last_block_skipped, "attention_plain", "own", "keys miss the last block of queries")           \
+  X(delta_missing, "attention_plain", "own", "the query gradient leaves delta out")                \
+  X(key_gradient_unscaled, "attention_plain", "own", "the key gradient lacks the softmax scale")   \
+  X(logsumexp_in_base_two, "attention_plain", "own", "the sum enters logsumexp as log2")           \
+  X(softcap_offset_sign, "softcap_loss", "SPEC §11.30", "(z - 5) for (z + 5)")                     \
+  X(mtp_tail_wraps, "softcap_loss", "SPEC §11.31", "horizons past the end read the first targets") \
+  X(mtp_divided_by_weights, "softcap_loss", "SPEC §11.32", "terms are divided by all weights")     \
+  X(coinciding_targets_count_once, "softcap_loss", "own", "a target of two horizons counts once")  \
+  X(logsumexp_without_softcap, "softcap_loss", "own", "lse is that of z")                          \
+  X(gradient_in_e4m3, "softcap_loss_fp8", "SPEC §11.35", "the gradient is quantised to e4m3")      \
+  X(gradient_scale_omitted, "softcap_loss_fp8", "SPEC §11.35", "its scale lacks the 1/448")        \
+  X(transpose_not_permuted, "softcap_loss_fp8", "own", "16 rows are taken from another's place")
 
 enum class KernelMutant {
   none,

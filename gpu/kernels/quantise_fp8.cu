@@ -1,0 +1,93 @@
+#include <stdexcept>
+
+#include "gpu/kernels/fp8_both_ways.cuh"
+#include "gpu/kernels/head.h"
+#include "gpu/kernels/mutant.h"
+
+namespace pairedhead::gpu {
+namespace {
+
+constexpr int threads_of_block = 256;
+
+// One IEEE division: the codes are defined bit by bit, and a product with the reciprocal is not
+// always the quotient.
+template <__nv_fp8_interpretation_t format>
+__device__ __forceinline__ std::uint32_t quantised_pair(const __nv_bfloat162& pair, float scale) {
+  const float2 value = __bfloat1622float2(pair);
+  return fp8_pair(__fdiv_rn(value.x, scale), __fdiv_rn(value.y, scale), format);
+}
+
+// The codes of 8 values, the first in the lowest byte.
+template <__nv_fp8_interpretation_t format>
+__device__ __forceinline__ uint2 quantised(const Bf16Chunk& chunk, float scale) {
+  std::uint32_t pair[4];
+#pragma unroll
+  for (int i = 0; i < 4; ++i) pair[i] = quantised_pair<format>(chunk.pair[i], scale);
+  return {pair[0] | pair[1] << 16, pair[2] | pair[3] << 16};
+}
+
+template <__nv_fp8_interpretation_t format>
+__global__ void __launch_bounds__(threads_of_block)
+    quantise(const __nv_bfloat16* __restrict__ x, std::int64_t count, float scale,
+             std::uint8_t* __restrict__ codes) {
+  const std::int64_t first =
+      8 * (static_cast<std::int64_t>(blockIdx.x) * threads_of_block + threadIdx.x);
+  if (first + 8 <= count) {
+    const Bf16Chunk chunk = load_chunk<true>(x, first, count);
+    *reinterpret_cast<uint2*>(codes + first) = quantised<format>(chunk, scale);
+  } else if (first < count) {
+    const uint2 words = quantised<format>(load_chunk<false>(x, first, count), scale);
+    for (std::int64_t i = first; i < count; ++i) {
+      const auto byte = static_cast<unsigned>(i - first);
+      codes[i] = static_cast<std::uint8_t>((byte < 4 ? words.x : words.y) >> (8 * (byte % 4)));
+    }
+  }
+}
+
+template <__nv_fp8_interpretation_t format>
+void launch(const __nv_bfloat16* x, std::int64_t count, float scale, std::uint8_t* codes,
+            cudaStream_t stream) {
+  if (!aligned_to_16(x) || !aligned_to_16(codes)) {
+    throw std::invalid_argument("quantise: expected x and codes aligned to 16 bytes");
+  }
+  const std::int64_t of_block = 8 * threads_of_block;
+  const auto blocks = static_cast<unsigned>((count + of_block - 1) / of_block);
+  quantise<format><<<blocks, threads_of_block, 0, stream>>>(x, count, scale, codes);
+  CUDA_CHECK(cudaGetLastError());
+}
+
+struct E4m3Encoder {
+  float scale;
+
+  struct Shared {};
+  __device__ void prepare(Shared&, std::int64_t) const {}
+  __device__ both_ways::RowCodes codes(const Shared&, const Bf16Chunk& chunk, int,
+                                       std::int64_t) const {
+    const uint2 words = quantised<__NV_E4M3>(chunk, scale);
+    return {{words.x, words.y}};
+  }
+};
+
+}  // namespace
+
+Fp8Scales fp8_scales() {
+  return {.activation = 100.0f / 448, .weight = 1.6f / 448, .gradient = 0.75f / 448};
+}
+
+void quantise_e4m3(const __nv_bfloat16* x, std::int64_t count, float scale, std::uint8_t* codes,
+                   cudaStream_t stream) {
+  launch<__NV_E4M3>(x, count, scale, codes, stream);
+}
+
+void quantise_e5m2(const __nv_bfloat16* x, std::int64_t count, float scale, std::uint8_t* codes,
+                   cudaStream_t stream) {
+  launch<__NV_E5M2>(x, count, scale, codes, stream);
+}
+
+void quantise_both_ways(const __nv_bfloat16* x, std::int64_t rows, std::int64_t columns,
+                        float scale, std::uint8_t* codes, std::uint8_t* transposed,
+                        cudaStream_t stream) {
+  write_both_ways(E4m3Encoder{scale}, x, rows, columns, codes, transposed, stream);
+}
+
+}  // namespace pairedhead::gpu
