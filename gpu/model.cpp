@@ -174,9 +174,15 @@ void Model::forward_head(LinearAlgebra& algebra, const ParameterBuffers& paramet
       linear_forward(algebra, tokens, config_.width, config_.vocabulary, input, lm_head, nullptr,
                      b.logits, stream);
     }
+    const auto piece = [](float* losses, int index) {
+      return losses == nullptr ? nullptr : losses + index;
+    };
     softcap_loss_forward({tokens, narrow(config_.vocabulary)}, b.logits, batch.targets + first,
-                         settings.loss, b.logsumexp + first, loss.loss + chunk,
-                         loss.next_token == nullptr ? nullptr : loss.next_token + chunk,
+                         settings.loss,
+                         {.logsumexp = b.logsumexp + first,
+                          .loss = piece(loss.loss, chunk),
+                          .next_token_loss = piece(loss.next_token, chunk),
+                          .token_losses = piece(loss.token_losses, first)},
                          b.workspace, stream);
   }
 }

@@ -36,11 +36,13 @@ struct ModelSettings {
   LossSettings loss;
 };
 
-// Where the losses of a pass go, fp32 on the device, one for each piece of the sequence that the
-// head takes at a time: as softcap_loss_forward counts it, and its term of the next token alone.
+// Where the losses of a pass go, fp32 on the device; any may be nullptr, next_token only with loss.
 struct ModelLoss {
-  float* loss;
-  float* next_token;
+  // One for each piece of the sequence that the head takes at a time: as softcap_loss_forward
+  // counts it, and its term of the next token alone.
+  float* loss = nullptr;
+  float* next_token = nullptr;
+  float* token_losses = nullptr;  // [T], -ln of the probability of each target
 };
 
 class Model {

@@ -138,7 +138,8 @@ __device__ __forceinline__ void for_each_chunk(const __nv_bfloat16* row, int cou
 // One row a block. terms: [T], the position's share of the loss, and of its term k = 0 alone.
 template <bool vectors>
 __global__ void __launch_bounds__(threads_of_row)
-    loss_forward(Problem problem, const __nv_bfloat16* z, float* logsumexp, float2* terms) {
+    loss_forward(Problem problem, const __nv_bfloat16* z, float* logsumexp, float2* terms,
+                 float* token_losses) {
   __shared__ float shared[threads_of_row / warp_threads];
   const int token = static_cast<int>(blockIdx.x), horizon = static_cast<int>(threadIdx.x);
   const __nv_bfloat16* row = z + static_cast<std::int64_t>(token) * problem.vocabulary;
@@ -165,6 +166,7 @@ __global__ void __launch_bounds__(threads_of_row)
   if (threadIdx.x == 0) {
     logsumexp[token] = log_sum;
     terms[token] = {loss, missing};
+    if (token_losses != nullptr) token_losses[token] = missing;
   }
 }
 
@@ -334,15 +336,15 @@ std::size_t softcap_loss_workspace_bytes(const LossShape& shape) {
 
 void softcap_loss_forward(const LossShape& shape, const __nv_bfloat16* z,
                           const std::int32_t* targets, const LossSettings& settings,
-                          float* logsumexp, float* loss, float* next_token_loss, void* workspace,
-                          cudaStream_t stream) {
+                          const LossOutputs& outputs, void* workspace, cudaStream_t stream) {
   const Problem problem = checked(shape, targets, settings);
   auto* terms = static_cast<float2*>(workspace);
   const auto kernel = in_vectors(shape, z) ? loss_forward<true> : loss_forward<false>;
-  kernel<<<static_cast<unsigned>(shape.tokens), threads_of_row, 0, stream>>>(problem, z, logsumexp,
-                                                                             terms);
+  kernel<<<static_cast<unsigned>(shape.tokens), threads_of_row, 0, stream>>>(
+      problem, z, outputs.logsumexp, terms, outputs.token_losses);
   CUDA_CHECK(cudaGetLastError());
-  sum_terms<<<1, 1024, 0, stream>>>(problem, terms, loss, next_token_loss);
+  if (outputs.loss == nullptr) return;
+  sum_terms<<<1, 1024, 0, stream>>>(problem, terms, outputs.loss, outputs.next_token_loss);
   CUDA_CHECK(cudaGetLastError());
 }
 

@@ -24,13 +24,19 @@ struct LossSettings {
 
 std::size_t softcap_loss_workspace_bytes(const LossShape& shape);
 
-// z: bf16 [T, V]; targets: int32 [T], each in [0, V); logsumexp: fp32 [T]; loss: fp32, overwritten;
-// next_token_loss: fp32, the sum (validation: mean) of the term k = 0 alone, or nullptr. Reads z
-// once.
+// What the forward pass leaves, fp32 on the device. All but logsumexp may be nullptr;
+// next_token_loss only with loss.
+struct LossOutputs {
+  float* logsumexp;                  // [T]
+  float* loss = nullptr;             // [1]
+  float* next_token_loss = nullptr;  // [1], the sum (validation: mean) of the term k = 0 alone
+  float* token_losses = nullptr;     // [T], lse_t - l[t, targets[t]]
+};
+
+// z: bf16 [T, V]; targets: int32 [T], each in [0, V). Reads z once.
 void softcap_loss_forward(const LossShape& shape, const __nv_bfloat16* z,
                           const std::int32_t* targets, const LossSettings& settings,
-                          float* logsumexp, float* loss, float* next_token_loss, void* workspace,
-                          cudaStream_t stream);
+                          const LossOutputs& outputs, void* workspace, cudaStream_t stream);
 
 // The gradient of grad_loss * loss. grad_loss: fp32, device. grad_z: bf16 [T, V].
 void softcap_loss_backward(const LossShape& shape, const __nv_bfloat16* z, const float* logsumexp,

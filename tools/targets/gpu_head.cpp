@@ -42,7 +42,8 @@ struct LossCase {
         workspace(c.scratch("workspace", gpu::softcap_loss_workspace_bytes(shape))) {}
 
   void forward(cudaStream_t stream) const {
-    softcap_loss_forward(shape, z, targets, settings, logsumexp, loss, nullptr, workspace, stream);
+    softcap_loss_forward(shape, z, targets, settings, {.logsumexp = logsumexp, .loss = loss},
+                         workspace, stream);
   }
 };
 
