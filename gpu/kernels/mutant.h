@@ -34,7 +34,21 @@ namespace pairedhead::gpu {
   X(logsumexp_without_softcap, "softcap_loss", "own", "lse is that of z")                          \
   X(gradient_in_e4m3, "softcap_loss_fp8", "SPEC §11.35", "the gradient is quantised to e4m3")      \
   X(gradient_scale_omitted, "softcap_loss_fp8", "SPEC §11.35", "its scale lacks the 1/448")        \
-  X(transpose_not_permuted, "softcap_loss_fp8", "own", "16 rows are taken from another's place")
+  X(transpose_not_permuted, "softcap_loss_fp8", "own", "16 rows are taken from another's place")   \
+  X(nesterov_with_old_moment, "momentum", "SPEC §11.47", "the look ahead uses the old moment")     \
+  X(split_mask_strict, "cautious_split_update", "SPEC §11.40", "a zero direction decays nothing")  \
+  X(split_mask_after_update, "cautious_split_update", "SPEC §11.41", "the mask sees the new z")    \
+  X(split_rounds_to_nearest, "cautious_split_update", "SPEC §11.42", "the upper half is rounded")  \
+  X(adam_epsilon_inside_root, "adam_step", "SPEC §11.37", "sqrt(v + eps)")                         \
+  X(adam_decay_by_rate, "adam_step", "SPEC §11.38", "decay by lr wd instead of lr^2 wd")           \
+  X(adam_mask_keeps_zero, "adam_step", "SPEC §11.39", "a zero update decays")                      \
+  X(polar_without_safety, "polar_normalise", "SPEC §11.48", "the norm without its factor 1.02")    \
+  X(polar_coefficients_exchanged, "polar_iteration", "own", "b and c change places")               \
+  X(polar_four_iterations, "polar_express", "own", "the last iteration is missing")                \
+  X(variance_of_columns, "variance_reduction", "SPEC §11.45", "statistics of the transposed")      \
+  X(variance_before_update, "variance_reduction", "SPEC §11.46", "the old S divides")              \
+  X(shape_factor_of_views, "normuon_step", "SPEC §11.43", "attention's factor is 1 instead of 2")  \
+  X(bank_as_one_matrix, "normuon_step", "SPEC §11.44", "Q, K, V, O are orthogonalised together")
 
 enum class KernelMutant {
   none,

@@ -25,11 +25,18 @@ class Event {
   cudaEvent_t event_ = nullptr;
 };
 
-double median_milliseconds(const gpu::Stream& stream,
-                           const std::function<void(cudaStream_t)>& launch) {
-  for (int i = 0; i < warm_up_launches; ++i) launch(stream);
+using Launch = std::function<void(cudaStream_t)>;
+
+// `before` each launch, untimed; may be empty.
+double median_milliseconds(const gpu::Stream& stream, const Launch& launch,
+                           const Launch& before = {}) {
+  for (int i = 0; i < warm_up_launches; ++i) {
+    if (before) before(stream);
+    launch(stream);
+  }
   std::vector<Event> starts(timed_launches), ends(timed_launches);
   for (std::size_t i = 0; i < starts.size(); ++i) {
+    if (before) before(stream);
     CUDA_CHECK(cudaEventRecord(starts[i], stream));
     launch(stream);
     CUDA_CHECK(cudaEventRecord(ends[i], stream));
@@ -95,15 +102,14 @@ std::vector<Measurement> measure(GpuTarget& target, const BenchSetting& setting)
   auto [device_case, launches] = target.prepare(component, setting.parameters, inputs, outputs);
 
   std::vector<Measurement> measurements;
-  const auto add = [&](const char* direction, bool backward,
-                       const std::function<void(cudaStream_t)>& launch,
-                       std::optional<double> peer) {
+  const auto add = [&](const char* direction, bool backward, const Launch& launch,
+                       const Launch& before, std::optional<double> peer) {
     measurements.push_back({setting.component, setting.setting, direction,
-                            median_milliseconds(target.stream(), launch),
+                            median_milliseconds(target.stream(), launch, before),
                             component.work(setting.parameters, backward), peer});
   };
-  add("forward", false, launches.forward, setting.peer_forward_ms);
-  if (launches.backward) add("backward", true, launches.backward, setting.peer_backward_ms);
+  add("forward", false, launches.forward, launches.start, setting.peer_forward_ms);
+  if (launches.backward) add("backward", true, launches.backward, {}, setting.peer_backward_ms);
 
   Arrays timed = outputs;
   device_case.collect(timed);

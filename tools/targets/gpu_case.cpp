@@ -24,6 +24,14 @@ void* GpuCase::scratch(const std::string& name, std::size_t bytes) {
   return buffer.data();
 }
 
+void* GpuCase::scratch(const std::string& name, const void* contents, std::size_t bytes) {
+  gpu::GuardedBuffer& buffer = memory_.buffer("scratch/" + name);
+  buffer.reset(contents, bytes, memory_.stream);
+  memory_.stream.synchronize();
+  in_use_.push_back("scratch/" + name);
+  return buffer.data();
+}
+
 void GpuCase::convert(const std::string& key, const Convert& to_device, Convert to_host) {
   const Array& array = outputs_.at(key);
   std::vector<std::byte> bytes(array.bytes.size());

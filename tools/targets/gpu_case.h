@@ -50,6 +50,11 @@ class GpuCase {
 
   // Poisoned room beside the inputs and outputs.
   void* scratch(const std::string& name, std::size_t bytes);
+  // The same, holding `values`.
+  template <class T>
+  T* scratch(const std::string& name, const std::vector<T>& values) {
+    return static_cast<T*>(scratch(name, values.data(), values.size() * sizeof(T)));
+  }
 
   // For an output whose layout on the device is not the table's. `to_device` makes what lies there
   // before the launches from the host's poison, `to_host` the table's array from what came back.
@@ -62,6 +67,8 @@ class GpuCase {
   void check_untouched();
 
  private:
+  void* scratch(const std::string& name, const void* contents, std::size_t bytes);
+
   GpuMemory& memory_;
   const Parameters& parameters_;
   const Arrays& inputs_;
@@ -71,9 +78,11 @@ class GpuCase {
 };
 
 // What a row launches, as often as one likes; backward reads what forward wrote, and is empty where
-// the row has none.
+// the row has none. `start` comes before every forward and is no part of what is timed: it lays
+// into the buffers of kernels that work in place what they are to find there.
 struct GpuLaunches {
   std::function<void(cudaStream_t)> forward, backward;
+  std::function<void(cudaStream_t)> start = {};
 };
 
 // Kernels by row, one table a family (gpu_<family>.cpp).

@@ -25,6 +25,7 @@ GpuTarget::Prepared GpuTarget::prepare(const Component& component, const Paramet
 void GpuTarget::run(const Component& component, const Parameters& parameters, const Arrays& inputs,
                     Arrays& outputs) {
   Prepared prepared = prepare(component, parameters, inputs, outputs);
+  if (prepared.launches.start) prepared.launches.start(memory_.stream);
   prepared.launches.forward(memory_.stream);
   if (prepared.launches.backward) prepared.launches.backward(memory_.stream);
   memory_.stream.synchronize();

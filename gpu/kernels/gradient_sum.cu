@@ -1,0 +1,48 @@
+#include "gpu/kernels/elementwise.cuh"
+#include "gpu/kernels/gradient_sum.h"
+
+namespace pairedhead::gpu {
+namespace {
+
+template <class Gradient>
+struct GradientSum {
+  const Gradient *a, *b;
+  const float* partial;
+  float* sum;
+
+  template <int n>
+  __device__ void operator()(std::int64_t at) const {
+    const auto left = load_pack<n>(a + at), right = load_pack<n>(b + at);
+    Pack<float, n> total;
+#pragma unroll
+    for (int i = 0; i < n; ++i) {
+      total[i] = static_cast<float>(left[i]) + static_cast<float>(right[i]);
+    }
+    if (partial != nullptr) {
+      const auto before = load_pack<n>(partial + at);
+#pragma unroll
+      for (int i = 0; i < n; ++i) total[i] = before[i] + total[i];
+    }
+    store_pack(sum + at, total);
+  }
+};
+
+template <class Gradient>
+void add(std::int64_t count, const Gradient* a, const Gradient* b, const float* partial, float* sum,
+         cudaStream_t stream) {
+  launch_elementwise(count, packs_are_aligned(a, b, partial, sum),
+                     GradientSum<Gradient>{a, b, partial, sum}, stream);
+}
+
+}  // namespace
+
+void add_gradients(std::int64_t count, const __nv_bfloat16* a, const __nv_bfloat16* b,
+                   const float* partial, float* sum, cudaStream_t stream) {
+  add(count, a, b, partial, sum, stream);
+}
+void add_gradients(std::int64_t count, const float* a, const float* b, const float* partial,
+                   float* sum, cudaStream_t stream) {
+  add(count, a, b, partial, sum, stream);
+}
+
+}  // namespace pairedhead::gpu

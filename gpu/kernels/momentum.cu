@@ -1,0 +1,54 @@
+#include "gpu/kernels/elementwise.cuh"
+#include "gpu/kernels/momentum.h"
+#include "gpu/kernels/mutant.h"
+#include "gpu/kernels/reduce.cuh"
+
+namespace pairedhead::gpu {
+namespace {
+
+template <class Direction>
+struct MomentumUpdate {
+  const float *gradient, *momentum;
+  float* moment;
+  Direction* direction;
+  KernelMutant mutant;
+
+  template <int n>
+  __device__ void operator()(std::int64_t at) const {
+    const float kept = *momentum, added = 1 - kept;
+    const auto g = load_pack<n>(gradient + at);
+    auto m = load_pack<n>(moment + at);
+    Pack<Direction, n> ahead;
+#pragma unroll
+    for (int i = 0; i < n; ++i) {
+      const float old = m[i];
+      m[i] = kept * old + added * g[i];
+      const bool late = planted(mutant, KernelMutant::nesterov_with_old_moment);
+      store(&ahead[i], added * g[i] + kept * (late ? old : m[i]));
+    }
+    store_pack(moment + at, m);
+    store_pack(direction + at, ahead);
+  }
+};
+
+template <class Direction>
+void update(std::int64_t count, const float* gradient, const float* momentum, float* moment,
+            Direction* direction, cudaStream_t stream) {
+  launch_elementwise(
+      count, packs_are_aligned(gradient, moment, direction),
+      MomentumUpdate<Direction>{gradient, momentum, moment, direction, active_kernel_mutant()},
+      stream);
+}
+
+}  // namespace
+
+void momentum_update(std::int64_t count, const float* gradient, const float* momentum,
+                     float* moment, __nv_bfloat16* direction, cudaStream_t stream) {
+  update(count, gradient, momentum, moment, direction, stream);
+}
+void momentum_update(std::int64_t count, const float* gradient, const float* momentum,
+                     float* moment, float* direction, cudaStream_t stream) {
+  update(count, gradient, momentum, moment, direction, stream);
+}
+
+}  // namespace pairedhead::gpu
