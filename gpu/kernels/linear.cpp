@@ -166,15 +166,10 @@ const LinearAlgebra::Plan& LinearAlgebra::plan_of(const Product& product, const 
 }
 
 void LinearAlgebra::multiply(const Product& product, const void* a, const void* b,
-                             const void* addend, void* result, cudaStream_t stream,
-                             const float* scale_a, const float* scale_b) {
+                             const void* addend, void* result, cudaStream_t stream) {
   const void* const added = product.beta != 0 ? addend : result;
   const Plan& plan = plan_of(
       product, Key{product, alignment(a), alignment(b), alignment(added), alignment(result)});
-  if (product.operands != Product::Operands::bf16) {
-    set(plan.operation, CUBLASLT_MATMUL_DESC_A_SCALE_POINTER, scale_b);
-    set(plan.operation, CUBLASLT_MATMUL_DESC_B_SCALE_POINTER, scale_a);
-  }
   check(cublasLtMatmul(handle_, plan.operation, &product.alpha, b, plan.b, a, plan.a, &product.beta,
                        added, plan.result, result, plan.result, &plan.algorithm, workspace_.data(),
                        workspace_.bytes(), stream),

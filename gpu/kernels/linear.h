@@ -51,12 +51,11 @@ class LinearAlgebra {
   LinearAlgebra(const LinearAlgebra&) = delete;
   LinearAlgebra& operator=(const LinearAlgebra&) = delete;
 
-  // Enqueues the product on `stream`. scale_a, scale_b: device, fp32, multiply the operands in fp8
-  // (nullptr: one). Any size; fp8 needs rows, columns and depth divisible by 16. Throws CudaError,
-  // std::invalid_argument on what the formats do not allow.
+  // Enqueues the product on `stream`. Any size and any alignment of the elements; fp8 needs rows,
+  // columns and depth divisible by 16 and addresses that are multiples of 16 bytes. Throws
+  // CudaError, std::invalid_argument on what the formats do not allow.
   void multiply(const Product& product, const void* a, const void* b, const void* addend,
-                void* result, cudaStream_t stream, const float* scale_a = nullptr,
-                const float* scale_b = nullptr);
+                void* result, cudaStream_t stream);
 
  private:
   struct Plan;
@@ -82,7 +81,8 @@ void linear_backward(LinearAlgebra& algebra, std::int64_t tokens, std::int64_t i
                      const __nv_bfloat16* grad_y, __nv_bfloat16* grad_x, __nv_bfloat16* grad_w,
                      cudaStream_t stream);
 
-// SPEC §3.6.1, §3.6.8: scaled = bf16(lambda * w). w, scaled: bf16 [count]; lambda: fp32, device.
+// SPEC §3.6.1, §3.6.8: scaled = bf16(lambda * w). w, scaled: bf16 [count], count a multiple of 8,
+// 16-byte aligned; lambda: fp32, device. Throws CudaError, std::invalid_argument on another count.
 // Made once a step: the micro-batches of a step share it.
 void scale_weight(const __nv_bfloat16* w, const float* lambda, std::int64_t count,
                   __nv_bfloat16* scaled, cudaStream_t stream);

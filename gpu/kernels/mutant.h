@@ -48,7 +48,13 @@ namespace pairedhead::gpu {
   X(variance_of_columns, "variance_reduction", "SPEC §11.45", "statistics of the transposed")      \
   X(variance_before_update, "variance_reduction", "SPEC §11.46", "the old S divides")              \
   X(shape_factor_of_views, "normuon_step", "SPEC §11.43", "attention's factor is 1 instead of 2")  \
-  X(bank_as_one_matrix, "normuon_step", "SPEC §11.44", "Q, K, V, O are orthogonalised together")
+  X(bank_as_one_matrix, "normuon_step", "SPEC §11.44", "Q, K, V, O are orthogonalised together")   \
+  X(lambda_gradient_scaled, "lambda_linear", "own", "lambda's gradient is of the scaled gradient") \
+  X(relu_slope_halved, "mlp", "own", "the gradient of relu^2 lacks its factor 2")                  \
+  X(c_proj_transposed, "mlp", "SPEC §11.27", "c_proj is read as [out, in]")                        \
+  X(value_gate_not_doubled, "value_mix", "SPEC §11.22", "the value gate lacks its factor 2")       \
+  X(value_gate_on_sum, "value_mix", "SPEC §11.23", "the value gate multiplies v + ve")             \
+  X(gate_slope_as_gate, "output_gate", "own", "the gate's slope lacks its factor 1 - sig")
 
 enum class KernelMutant {
   none,

@@ -1,9 +1,9 @@
 #include <cstdint>
-#include <cstring>
 #include <stdexcept>
 #include <string>
 
 #include "gpu/error.h"
+#include "gpu/kernels/chunk.cuh"
 #include "gpu/kernels/mutant.h"
 #include "gpu/kernels/qk_prepare.h"
 
@@ -16,75 +16,8 @@
 namespace pairedhead::gpu {
 namespace {
 
-constexpr int channels_of_lane = 8;
-constexpr int pairs_of_lane = channels_of_lane / 2;
 constexpr int threads_of_block = 256;
 constexpr float rms_epsilon = 0x1p-23f;
-
-// 8 channels as they are stored.
-struct Chunk {
-  __nv_bfloat162 pair[pairs_of_lane];
-};
-static_assert(sizeof(Chunk) == sizeof(uint4));
-
-struct Lane {
-  float2 pair[pairs_of_lane];
-};
-
-__device__ __forceinline__ Chunk load(const __nv_bfloat16* from) {
-  const uint4 bits = __ldg(reinterpret_cast<const uint4*>(from));
-  Chunk chunk;
-  memcpy(&chunk, &bits, sizeof bits);
-  return chunk;
-}
-
-__device__ __forceinline__ void store(__nv_bfloat16* to, const Chunk& chunk) {
-  uint4 bits;
-  memcpy(&bits, &chunk, sizeof bits);
-  *reinterpret_cast<uint4*>(to) = bits;
-}
-
-__device__ __forceinline__ Lane widen(const Chunk& chunk) {
-  Lane lane;
-#pragma unroll
-  for (int i = 0; i < pairs_of_lane; ++i) lane.pair[i] = __bfloat1622float2(chunk.pair[i]);
-  return lane;
-}
-
-__device__ __forceinline__ Chunk narrow(const Lane& lane) {
-  Chunk chunk;
-#pragma unroll
-  for (int i = 0; i < pairs_of_lane; ++i) chunk.pair[i] = __float22bfloat162_rn(lane.pair[i]);
-  return chunk;
-}
-
-__device__ __forceinline__ float dot(const Lane& a, const Lane& b) {
-  float sum = 0;
-#pragma unroll
-  for (int i = 0; i < pairs_of_lane; ++i) {
-    sum += a.pair[i].x * b.pair[i].x + a.pair[i].y * b.pair[i].y;
-  }
-  return sum;
-}
-
-// The sum over the lanes of a group, in all of them. group_lanes is a power of two.
-template <int group_lanes>
-__device__ __forceinline__ float group_sum(float value) {
-#pragma unroll
-  for (int step = group_lanes / 2; step > 0; step /= 2) {
-    value += __shfl_xor_sync(0xffffffffu, value, step);
-  }
-  return value;
-}
-
-__device__ __forceinline__ Lane scaled(Lane lane, float factor) {
-#pragma unroll
-  for (int i = 0; i < pairs_of_lane; ++i) {
-    lane.pair[i].x *= factor;
-    lane.pair[i].y *= factor;
-  }
-  return lane;
-}
 
 // y[d] = cosine[d] x[d] + direction * sine[d] x[d xor 1]; direction -1 is the adjoint.
 __device__ __forceinline__ Lane rotated(const Lane& x, const Chunk& cosine, const Chunk& sine,
@@ -186,10 +119,10 @@ __global__ void __launch_bounds__(threads_of_block)
   if (at.active) {
     const std::int64_t in = offset(problem, at, problem.stride_token_in);
     const std::int64_t factors = factor_offset(problem, at, mutant);
-    q = load(query_in + in);
-    k = load(key_in + in);
-    cosine = load(tables.cosine + factors);
-    sine = load(tables.sine + factors);
+    q = load_constant(query_in + in);
+    k = load_constant(key_in + in);
+    cosine = load_constant(tables.cosine + factors);
+    sine = load_constant(tables.sine + factors);
   }
   Lane q_row = widen(q), k_row = widen(k);
   if (problem.normalise) {
@@ -206,8 +139,8 @@ __global__ void __launch_bounds__(threads_of_block)
       at.token + 1 < problem.tokens && shifted_pairs(at.channel, problem.head_dim) == all_pairs) {
     Place next = at;
     ++next.token;
-    cosine = load(tables.cosine + factor_offset(problem, next, mutant));
-    sine = load(tables.sine + factor_offset(problem, next, mutant));
+    cosine = load_constant(tables.cosine + factor_offset(problem, next, mutant));
+    sine = load_constant(tables.sine + factor_offset(problem, next, mutant));
   }
   store_key(problem, at, key, narrow(rotated(k_row, cosine, sine, 1)), mutant);
 }
@@ -221,8 +154,8 @@ __device__ __forceinline__ Lane load_key_gradient(const QkPrepareProblem& proble
   const unsigned shifted = problem.shift_keys ? shifted_pairs(at.channel, problem.head_dim) : 0u;
   const bool reads_own = shifted != all_pairs || at.token == 0;
   const bool reads_next = shifted != 0 && at.token + 1 < problem.tokens;
-  const Lane here = widen(reads_own ? load(own) : Chunk{});
-  const Lane next = widen(reads_next ? load(own + stride) : Chunk{});
+  const Lane here = widen(reads_own ? load_constant(own) : Chunk{});
+  const Lane next = widen(reads_next ? load_constant(own + stride) : Chunk{});
   Lane grad;
 #pragma unroll
   for (int i = 0; i < pairs_of_lane; ++i) {
@@ -268,12 +201,12 @@ __global__ void __launch_bounds__(threads_of_block)
   if (at.active) {
     const std::int64_t stride = static_cast<std::int64_t>(problem.heads) * problem.head_dim;
     const std::int64_t factors = factor_offset(problem, at, mutant);
-    q = load(query_in + in);
-    k = load(key_in + in);
-    grad_q = load(grad_query + offset(problem, at, stride));
+    q = load_constant(query_in + in);
+    k = load_constant(key_in + in);
+    grad_q = load_constant(grad_query + offset(problem, at, stride));
     grad_k = load_key_gradient(problem, at, grad_key);
-    cosine = load(tables.cosine + factors);
-    sine = load(tables.sine + factors);
+    cosine = load_constant(tables.cosine + factors);
+    sine = load_constant(tables.sine + factors);
   }
   const float direction = planted(mutant, KernelMutant::rotary_backward_same_angle) ? 1 : -1;
   const Lane q_result = norm_backward<group_lanes>(problem, widen(q),

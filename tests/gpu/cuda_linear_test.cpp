@@ -94,14 +94,13 @@ class CudaLinear : public DeviceFixture {
   }
 
   // Enqueues the product of these operands and compares what it leaves, also between the rows.
-  void check(const Product& p, const std::string& what, int shift = 0, float scale_a = 1,
-             float scale_b = 1) {
+  void check(const Product& p, const std::string& what, int shift = 0) {
     SCOPED_TRACE(what + ": " + std::to_string(p.batch) + " of " + std::to_string(p.rows) + " x " +
                  std::to_string(p.columns) + " x " + std::to_string(p.depth) +
                  (p.transpose_a ? ", a transposed" : "") + (p.transpose_b ? ", b transposed" : "") +
                  (p.result == Product::Result::fp32 ? ", fp32" : "") +
                  (p.beta != 0 ? ", added" : ""));
-    auto& [stream, algebra, a, b, result, scales] = *on_device_;
+    auto& [stream, algebra, a, b, result] = *on_device_;
     const auto values_a = integers(span_a(p).size(p.batch), 1);
     const auto values_b = integers(span_b(p).size(p.batch), 2);
     auto expected = integers(span_result(p).size(p.batch), 3);
@@ -128,15 +127,10 @@ class CudaLinear : public DeviceFixture {
     } else {
       result.reset(before.data(), before.size() * 2, stream);
     }
-    const float factors[] = {scale_a, scale_b};
-    scales.reset(factors, sizeof factors, stream);
     const auto skip = static_cast<std::size_t>(shift) * 2;
     ASSERT_NO_THROW(algebra.multiply(p, a.data() + skip, b.data() + skip, result.data(),
-                                     result.data(), stream, scales.as<float>(),
-                                     scales.as<float>() + 1));
-    Product scaled = p;
-    scaled.alpha *= scale_a * scale_b;
-    expect_product(scaled, values_a, values_b, expected);
+                                     result.data(), stream));
+    expect_product(p, values_a, values_b, expected);
     EXPECT_EQ(result.damage(stream), std::nullopt);
     if (wide) {
       std::vector<float> got(expected.size());
@@ -152,7 +146,7 @@ class CudaLinear : public DeviceFixture {
   struct OnDevice {
     Stream stream;
     LinearAlgebra algebra;
-    GuardedBuffer a{"a"}, b{"b"}, result{"result"}, scales{"scales"};
+    GuardedBuffer a{"a"}, b{"b"}, result{"result"};
   };
   std::optional<OnDevice> on_device_;
 };
@@ -231,7 +225,7 @@ TEST_F(CudaLinear, ReplacesNegativeElementsByZero) {
   }
 }
 
-TEST_F(CudaLinear, MultipliesFp8WithTheirScales) {
+TEST_F(CudaLinear, MultipliesFp8) {
   for (const auto operands : {Product::Operands::e4m3, Product::Operands::e5m2_e4m3}) {
     for (const Product::Result result : {Product::Result::bf16, Product::Result::fp32}) {
       for (const bool fast : {false, true}) {
@@ -242,8 +236,9 @@ TEST_F(CudaLinear, MultipliesFp8WithTheirScales) {
                  .transpose_b = true,
                  .operands = operands,
                  .result = result,
+                 .alpha = 0.125f,
                  .fast_accumulation = fast},
-                fast ? "fp8, fast" : "fp8", 0, 0.5f, 0.25f);
+                fast ? "fp8, fast" : "fp8");
         }
       }
     }
@@ -269,7 +264,7 @@ TEST_F(CudaLinear, RefusesWhatFp8CannotDo) {
 
 // The record's shapes on random data, under other work in between and from another object.
 TEST_F(CudaLinear, GivesTheSameBitsAgain) {
-  auto& [stream, algebra, a, b, result, scales] = *on_device_;
+  auto& [stream, algebra, a, b, result] = *on_device_;
   constexpr std::int64_t tokens = 4096, width = 768, hidden = 3072;
   std::mt19937 generator(7);
   std::normal_distribution<float> normal;

@@ -32,9 +32,10 @@ void* GpuCase::scratch(const std::string& name, const void* contents, std::size_
   return buffer.data();
 }
 
-void GpuCase::convert(const std::string& key, const Convert& to_device, Convert to_host) {
+void GpuCase::convert(const std::string& key, std::size_t device_bytes, const Convert& to_device,
+                      Convert to_host) {
   const Array& array = outputs_.at(key);
-  std::vector<std::byte> bytes(array.bytes.size());
+  std::vector<std::byte> bytes(device_bytes);
   to_device(array.bytes.data(), bytes.data());
   memory_.buffer(key).reset(bytes.data(), bytes.size(), memory_.stream);
   memory_.stream.synchronize();  // bytes have been copied
@@ -49,8 +50,9 @@ void GpuCase::collect(Arrays& outputs) {
       memory_.buffer(name).download(array.bytes.data(), memory_.stream);
       continue;
     }
-    std::vector<std::byte> bytes(array.bytes.size());
-    memory_.buffer(name).download(bytes.data(), memory_.stream);
+    const gpu::GuardedBuffer& buffer = memory_.buffer(name);
+    std::vector<std::byte> bytes(buffer.bytes());
+    buffer.download(bytes.data(), memory_.stream);
     converted->second(bytes.data(), array.bytes.data());
   }
 }

@@ -56,10 +56,16 @@ class GpuCase {
     return static_cast<T*>(scratch(name, values.data(), values.size() * sizeof(T)));
   }
 
-  // For an output whose layout on the device is not the table's. `to_device` makes what lies there
-  // before the launches from the host's poison, `to_host` the table's array from what came back.
+  // For an output whose layout on the device, of `device_bytes`, is not the table's. `to_device`
+  // makes what lies there before the launches from the host's poison, `to_host` the table's array
+  // from what came back.
   using Convert = std::function<void(const std::byte* from, std::byte* to)>;
-  void convert(const std::string& key, const Convert& to_device, Convert to_host);
+  void convert(const std::string& key, std::size_t device_bytes, const Convert& to_device,
+               Convert to_host);
+  // The same where the layouts are of one size.
+  void convert(const std::string& key, const Convert& to_device, Convert to_host) {
+    convert(key, outputs_.at(key).bytes.size(), to_device, std::move(to_host));
+  }
 
   // Reads the outputs back.
   void collect(Arrays& outputs);
