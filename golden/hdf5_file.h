@@ -10,9 +10,10 @@
 #include "golden/array.h"
 #include "reference/tensor.h"
 
-// The only pair of files that knows the HDF5 library. Objects are named by their path in the file,
-// "case_1/inputs/q". Every failure is an InputError naming file, object, expected and got; the
-// library's own error printing is off. The library is not thread-safe: neither are these classes.
+// With hdf5_library.h the only files that know the HDF5 library. Objects are named by their path in
+// the file, "case_1/inputs/q". Every failure is an InputError naming file, object, expected and
+// got; the library's own error printing is off. The library is not thread-safe: neither are these
+// classes.
 
 namespace pairedhead::hdf5 {
 
@@ -40,6 +41,8 @@ class Writer {
   void dataset(const std::string& path, const Array& array);
   // As float64 whatever the attribute dtype says, for values finer than the target stores them.
   void dataset(const std::string& path, const Tensor<double>& tensor, DType dtype);
+  // Row-major elements of bf16, fp32 or uint16 as they are in memory: bf16 as uint16, its bits.
+  void bits(const std::string& path, DType dtype, const Shape& shape, const void* data);
 
   void commit();
 
@@ -72,11 +75,14 @@ class Reader {
   // InputError on an unknown word.
   std::optional<DType> dtype(const std::string& dataset) const;
   Shape shape(const std::string& dataset) const;
-  // Any integer or float type, as doubles.
+  // Any integer or float type, as doubles; uint16 whose attribute dtype is bf16 by what it means.
   Tensor<double> tensor(const std::string& dataset) const;
   // In the type that the attribute dtype names; without one, in the nearest type to what is stored
   // (integers: int32). Throws InputError where a value does not fit that type exactly.
   Array array(const std::string& dataset) const;
+  // What Writer::bits wrote, element_count(shape) elements. Throws InputError where the dataset has
+  // another dtype or shape.
+  void bits(const std::string& dataset, DType dtype, const Shape& shape, void* to) const;
 
  private:
   struct State;

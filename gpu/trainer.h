@@ -1,7 +1,6 @@
 #pragma once
 
 #include <cstdint>
-#include <map>
 #include <memory>
 #include <span>
 #include <string>
@@ -9,6 +8,7 @@
 
 #include "gpu/model.h"
 #include "gpu/parameter_layout.h"
+#include "gpu/trainer_state.h"
 #include "reference/document_packer.h"
 
 // The training loop on the device (SPEC §6.5, §7, §9, §10), one call a step or a validation. What
@@ -21,26 +21,6 @@ struct TrainerSettings {
   HeadForm head = HeadForm::fp8;  // of training
   // The longest sequence of a validation, 0 where there is none; the head takes it piece by piece.
   int validation_tokens = 0;
-};
-
-// What a run needs to go on from here beside its tensors (SPEC §10).
-struct TrainerProgress {
-  Index step = 0;                        // the next one
-  std::vector<float> frequency;          // [D], of both rotary tables
-  double softmax_scale = 0.1;            // kappa
-  Index long_blocks = 0;                 // the long window that they were made for
-  bool split = false;                    // embed is its own parameter
-  std::map<std::string, Index> updates;  // t of each parameter that Adam has moved
-};
-
-// A tensor of the state on the device: a parameter "parameters/qkvo.0", or what an optimizer keeps
-// of one, "normuon/qkvo.0/moment", "adam/lm_head/first", "pending/lm_head".
-struct StateTensor {
-  std::string name;
-  DType dtype;  // bf16, fp32 or uint16
-  Shape shape;
-  void* data;
-  std::size_t bytes() const;
 };
 
 // Losses in nats a token of one step, averaged over its micro-batches.

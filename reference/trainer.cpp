@@ -33,6 +33,13 @@ Rounding rounding_of(const TrainerSettings& settings, Index step, std::uint64_t 
 constexpr std::uint64_t accumulation_part = 1 << 8, mean_part = 1 << 9, normuon_part = 1 << 10,
                         validation_part = 1 << 11;
 
+void require_step_to_train(const TrainerState& state, const Config& config) {
+  if (state.step < last_step(config)) return;
+  throw InputError("step: expected one of the " + std::to_string(last_step(config)) +
+                   " steps of configuration " + config.name + ", got " +
+                   std::to_string(state.step));
+}
+
 // At the start of a step, before any validation (SPEC §7.4). The final validation's longer window
 // comes without an update.
 void begin_step(TrainerState& state, const Config& config) {
@@ -207,7 +214,6 @@ Pass run_pass(const TrainerState& state, const ScoredSequence& sequence, Index n
   Pass pass;
   pass.losses.objective = forward.loss / static_cast<double>(batch.inputs.size());
   pass.losses.next_token = mean(token_losses(forward, batch));
-  if (!sequence.surprisal.empty()) pass.losses.floor = mean(sequence.surprisal);
   pass.gradients = model_backward(config, state.parameters, batch, model, std::move(forward),
                                   grad_loss, rounding);
   return pass;
@@ -219,25 +225,15 @@ struct Accumulated {
   StepLosses losses;
 };
 
-Accumulated accumulate_step(const TrainerState& state, TrainingData& data,
+Accumulated accumulate_step(const TrainerState& state, const std::vector<ScoredSequence>& sequences,
                             const std::vector<ParameterInfo>& table,
                             const TrainerSettings& settings) {
   const Config& config = settings.config;
-  const Index batch_step =
-      mutated(Mutant::batch_size_late) && state.step > 0 ? state.step - 1 : state.step;
-  const Index length = sequence_length(batch_step, config.schedule);
   ModelSettings model = model_settings(state, config);
   model.loss.mtp_weights = mtp_weights(state.step, config.schedule);
 
-  // Rank r of call m has forward pass m W + r.
   const Index passes = config.schedule.micro_batches;
-  std::vector<ScoredSequence> sequences;
-  while (static_cast<Index>(sequences.size()) < passes) {
-    for (ScoredSequence& sequence : data.next(settings.ranks, length)) {
-      sequences.push_back(std::move(sequence));
-    }
-  }
-
+  const auto length = static_cast<Index>(sequences.front().packed.inputs.size());
   const bool small = length * config.vocabulary <= small_logits;
   const Index at_once = small ? passes : 1;
   Accumulated sum;
@@ -254,14 +250,12 @@ Accumulated accumulate_step(const TrainerState& state, TrainingData& data,
       const Index number = first + i;
       sum.losses.objective += share * pass.losses.objective;
       sum.losses.next_token += share * pass.losses.next_token;
-      if (pass.losses.floor) {
-        sum.losses.floor = sum.losses.floor.value_or(0) + share * *pass.losses.floor;
-      }
       const auto part = accumulation_part + static_cast<std::uint64_t>(number);
       accumulate(sum.ranks[static_cast<std::size_t>(number % settings.ranks)], pass.gradients,
                  table, rounding_of(settings, state.step, part));
     }
   }
+  sum.losses.floor = floor_of(sequences);
   return sum;
 }
 
@@ -281,7 +275,9 @@ void check_trainer(const TrainerSettings& settings) {
     refuse("ranks: expected a divisor of " + std::to_string(config.schedule.micro_batches) +
            " micro-batches, got " + std::to_string(settings.ranks));
   }
-  for (const Index length : config.schedule.sequence) {
+  std::vector<Index> lengths(config.schedule.sequence.begin(), config.schedule.sequence.end());
+  lengths.push_back(settings.validation_length);
+  for (const Index length : lengths) {
     if (length % sequence_unit != 0) {
       refuse("sequence length: expected a multiple of " + std::to_string(sequence_unit) + ", got " +
              std::to_string(length));
@@ -329,17 +325,41 @@ TrainerState start_training(const TrainerSettings& settings, ParameterSet<double
   return state;
 }
 
-StepLosses train_step(TrainerState& state, TrainingData& data, const TrainerSettings& settings) {
+std::vector<ScoredSequence> step_sequences(TrainingData& data, Index step,
+                                           const TrainerSettings& settings) {
+  const ScheduleSettings& schedule = settings.config.schedule;
+  const Index batch_step = mutated(Mutant::batch_size_late) && step > 0 ? step - 1 : step;
+  const Index length = sequence_length(batch_step, schedule);
+  std::vector<ScoredSequence> sequences;
+  while (static_cast<Index>(sequences.size()) < schedule.micro_batches) {
+    for (ScoredSequence& sequence : data.next(settings.ranks, length)) {
+      sequences.push_back(std::move(sequence));
+    }
+  }
+  return sequences;
+}
+
+std::optional<double> floor_of(const std::vector<ScoredSequence>& sequences) {
+  double floor = 0;
+  const double share = 1 / static_cast<double>(sequences.size());
+  for (const ScoredSequence& sequence : sequences) {
+    if (sequence.surprisal.empty()) return std::nullopt;
+    floor += share * mean(sequence.surprisal);
+  }
+  return floor;
+}
+
+StepLosses train_step(TrainerState& state, const std::vector<ScoredSequence>& sequences,
+                      const TrainerSettings& settings) {
   const Config& config = settings.config;
-  if (state.step >= last_step(config)) {
-    throw InputError("step: expected one of the " + std::to_string(last_step(config)) +
-                     " steps of configuration " + config.name + ", got " +
-                     std::to_string(state.step));
+  require_step_to_train(state, config);
+  if (static_cast<Index>(sequences.size()) != config.schedule.micro_batches) {
+    throw InputError("step: expected " + std::to_string(config.schedule.micro_batches) +
+                     " sequences, got " + std::to_string(sequences.size()));
   }
   begin_step(state, config);
   const auto table = parameter_table(config, settings.ranks);
-  const Accumulated step = accumulate_step(state, data, table, settings);
-  state.position = data.position();
+  const Accumulated step = accumulate_step(state, sequences, table, settings);
 
   const bool adam_step = state.step % 2 == 1 || mutated(Mutant::adam_every_step);
   for (std::size_t rank = 0; rank < step.ranks.size(); ++rank) {
@@ -364,34 +384,49 @@ StepLosses train_step(TrainerState& state, TrainingData& data, const TrainerSett
   return step.losses;
 }
 
+StepLosses train_step(TrainerState& state, TrainingData& data, const TrainerSettings& settings) {
+  require_step_to_train(state, settings.config);
+  const StepLosses losses = train_step(state, step_sequences(data, state.step, settings), settings);
+  state.position = data.position();
+  return losses;
+}
+
 bool validates_at(Index step, const TrainerSettings& settings) {
   if (settings.validation_every == 0) return false;
   return step % settings.validation_every == 0 || step == last_step(settings.config);
 }
 
-Validation validate(TrainerState& state, const TrainingData& data,
-                    const TrainerSettings& settings) {
+std::vector<double> validation_losses(TrainerState& state,
+                                      const std::vector<ScoredSequence>& sequences,
+                                      const TrainerSettings& settings) {
   const Config& config = settings.config;
   begin_step(state, config);
   ModelSettings model = model_settings(state, config);
   model.loss.validation = true;
-  const std::vector<ScoredSequence> sequences =
-      data.validation(settings.validation_sequences, settings.validation_length);
   std::vector<std::vector<double>> by_sequence(sequences.size());
   const bool small = settings.validation_length * config.vocabulary <= small_logits;
-  side_by_side(settings.validation_sequences, small, [&](Index number) {
+  side_by_side(static_cast<Index>(sequences.size()), small, [&](Index number) {
     const auto i = static_cast<std::size_t>(number);
     const Batch batch = batch_of(sequences[i].packed);
     const Rounding rounding = rounding_of(settings, state.step, validation_part + i);
     by_sequence[i] =
         token_losses(model_forward(config, state.parameters, batch, model, rounding), batch);
   });
-  std::vector<double> losses, surprisal;
+  std::vector<double> losses;
+  for (const std::vector<double>& part : by_sequence) {
+    losses.insert(losses.end(), part.begin(), part.end());
+  }
+  return losses;
+}
+
+Validation score_validation(Index step, const std::vector<double>& losses,
+                            const std::vector<ScoredSequence>& sequences) {
+  std::vector<double> surprisal;
+  auto loss = losses.begin();
   for (std::size_t i = 0; i < sequences.size(); ++i) {
-    if (!std::isfinite(mean(by_sequence[i]))) {
-      throw NonFiniteLoss(state.step, static_cast<Index>(i));
+    for (std::size_t t = 0; t < sequences[i].packed.targets.size(); ++t) {
+      if (!std::isfinite(*loss++)) throw NonFiniteLoss(step, static_cast<Index>(i));
     }
-    losses.insert(losses.end(), by_sequence[i].begin(), by_sequence[i].end());
     const std::vector<double>& known = sequences[i].surprisal;
     surprisal.insert(surprisal.end(), known.begin(), known.end());
   }
@@ -408,6 +443,13 @@ Validation validate(TrainerState& state, const TrainingData& data,
   const auto count = static_cast<double>(losses.size());
   result.standard_error = std::sqrt(squares / (count * (count - 1)));
   return result;
+}
+
+Validation validate(TrainerState& state, const TrainingData& data,
+                    const TrainerSettings& settings) {
+  const std::vector<ScoredSequence> sequences =
+      data.validation(settings.validation_sequences, settings.validation_length);
+  return score_validation(state.step, validation_losses(state, sequences, settings), sequences);
 }
 
 }  // namespace pairedhead::reference

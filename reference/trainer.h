@@ -65,9 +65,22 @@ class NonFiniteLoss : public std::runtime_error {
   Index step, batch;
 };
 
+// What one step trains on, in the order of its forward passes: rank r of the text's m-th call has
+// pass m W + r. Throws what TrainingData::next throws.
+std::vector<ScoredSequence> step_sequences(TrainingData& data, Index step,
+                                           const TrainerSettings& settings);
+
+// The mean over sequences, all as long, of the mean -ln p of their targets; nullopt where it is not
+// known.
+std::optional<double> floor_of(const std::vector<ScoredSequence>& sequences);
+
 // One step: windows and YaRN, the micro-batches of all ranks, both optimizers, the split. Throws
-// InputError where the schedule or the text has ended, and NonFiniteLoss; the state is then as
-// before.
+// InputError where the schedule has ended or the sequences are not as many as it says, and
+// NonFiniteLoss; the state is then as before. Whoever read the sequences keeps state.position.
+StepLosses train_step(TrainerState& state, const std::vector<ScoredSequence>& sequences,
+                      const TrainerSettings& settings);
+
+// The same on what the text has next. Throws InputError also where the text has ended.
 StepLosses train_step(TrainerState& state, TrainingData& data, const TrainerSettings& settings);
 
 struct Validation {
@@ -82,9 +95,18 @@ struct Validation {
 // Whether the loop validates before `step` (at the schedule's end: instead of it).
 bool validates_at(Index step, const TrainerSettings& settings);
 
-// SPEC §10, with the windows of state.step. Changes nothing but the YaRN update that begins the
-// step, which train_step then does not repeat. Throws InputError where the text is too short, and
-// NonFiniteLoss.
+// SPEC §10, with the windows of state.step: -ln of the probability of each target, one sequence
+// after the other. Changes nothing but the YaRN update that begins the step, which train_step then
+// does not repeat.
+std::vector<double> validation_losses(TrainerState& state,
+                                      const std::vector<ScoredSequence>& sequences,
+                                      const TrainerSettings& settings);
+
+// What such losses say. Throws NonFiniteLoss naming step and sequence.
+Validation score_validation(Index step, const std::vector<double>& losses,
+                            const std::vector<ScoredSequence>& sequences);
+
+// Both, of the text's first sequences. Throws InputError where it is too short, and NonFiniteLoss.
 Validation validate(TrainerState& state, const TrainingData& data, const TrainerSettings& settings);
 
 }  // namespace pairedhead::reference

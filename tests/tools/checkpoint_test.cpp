@@ -167,7 +167,7 @@ TEST(Weights, AreWholeOrNamed) {
   auto missing = good;
   missing.erase("c_fc.4");
   EXPECT_THAT(weights_complaint(missing),
-              HasSubstr("parameters/c_fc.4: expected a tensor of shape [64, 16], got none"));
+              HasSubstr("parameters/c_fc.4: expected a tensor of shape [32, 16], got none"));
   auto misshapen = good;
   misshapen["lm_head"] = Tensor<double>({16, 64});
   EXPECT_THAT(weights_complaint(misshapen),

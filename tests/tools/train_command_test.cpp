@@ -6,12 +6,15 @@
 
 #include <chrono>
 #include <cmath>
+#include <cstdlib>
+#include <fstream>
 #include <thread>
 
 #include "golden/hdf5_file.h"
 #include "reference/config.h"
 #include "reference/parameters.h"
 #include "reference/random.h"
+#include "reference/shards.h"
 #include "tests/tools/run_program.h"
 #include "tests/tools/scratch_folder.h"
 #include "tools/report/training_curve.h"
@@ -91,8 +94,14 @@ TEST(TrainCommand, BadInputIsOneSentence) {
   expect_bad_input(tiny(out, "--validation 'x*.bin'"), "synthetic text has its own");
   expect_bad_input(tiny("/nonexistent/run"), "expected a folder that can be made");
   expect_bad_input(tiny(out, "--resume"), "expected a checkpoint to resume, got none");
-  expect_bad_input(tiny(out, "--weights /nonexistent.h5"), "/nonexistent.h5: expected a file");
-  EXPECT_EQ(run_program("train --config tiny --data synthetic --device gpu --out x").exit_code, 3);
+  expect_bad_input(tiny(out, "--init /nonexistent.h5"), "/nonexistent.h5: expected a file");
+  expect_bad_input(tiny(out, "--head bf16"), "--head: expected --device gpu, got --device cpu");
+  expect_bad_input(tiny(out, "--validation-tokens 100 --validation-chunk 64"),
+                   "--validation-tokens: expected a multiple of 64, got 100");
+  expect_bad_input(tiny(out, "--validation-tokens 100 --validation-chunk 50"),
+                   "expected a multiple of 16, got 50");
+  expect_bad_input(tiny(out, "--resume --init x.h5"), "--resume excludes --init");
+  expect_bad_input(tiny(out, "--save-init /nonexistent/x.h5"), "/nonexistent/x.h5: expected");
 
   ASSERT_EQ(run_program(tiny(out, "--steps 1")).exit_code, 0);
   const std::string saved = text_of(out / "checkpoint.h5");
@@ -101,6 +110,86 @@ TEST(TrainCommand, BadInputIsOneSentence) {
   expect_bad_input("train --config small --data synthetic --resume --out '" + out.string() + "'",
                    "configuration: expected \"small");
   EXPECT_TRUE(text_of(out / "checkpoint.h5") == saved);
+}
+
+TEST(TrainCommand, ADeviceThatIsNotThereIsOneSentence) {
+  const ScratchFolder folder;
+  const auto out = folder / "run";
+  const std::string gpu =
+      "train --config tiny --data synthetic --device gpu --out '" + out.string() + "' ";
+  // Hidden from the driver, a device counts as none.
+  ASSERT_EQ(setenv("CUDA_VISIBLE_DEVICES", "", 1), 0);
+  const Ran ran = run_program(gpu);
+  EXPECT_EQ(unsetenv("CUDA_VISIBLE_DEVICES"), 0);
+  EXPECT_EQ(ran.exit_code, 3) << ran.output;
+  EXPECT_THAT(ran.output, HasSubstr("pairedhead: --device gpu: "));
+  EXPECT_EQ(std::count(ran.output.begin(), ran.output.end(), '\n'), 1) << ran.output;
+  EXPECT_FALSE(std::filesystem::exists(out));
+  expect_bad_input(gpu + "--storage exact", "--storage: expected --device cpu, got --device gpu");
+}
+
+// A shard of the documents "BOS 1 2 ... 9".
+std::filesystem::path shard_of(Index tokens, Index bos, const std::filesystem::path& path) {
+  reference::Tokens text;
+  for (Index i = 0; i < tokens; ++i) {
+    text.push_back(static_cast<std::uint16_t>(i % 10 == 0 ? bos : i % 10));
+  }
+  const std::vector<std::byte> bytes = reference::encode_shard(text);
+  std::ofstream(path, std::ios::binary)
+      .write(reinterpret_cast<const char*>(bytes.data()),
+             static_cast<std::streamsize>(bytes.size()));
+  return path;
+}
+
+TEST(TrainCommand, ShardsThatWillNotDoAreOneSentence) {
+  const ScratchFolder folder;
+  const auto run = [&](const std::filesystem::path& shard, const std::string& more) {
+    return "train --config tiny --data '" + shard.string() + "' --out '" +
+           (folder / "run").string() + "' " + more;
+  };
+  const Index bos = reference::config_named("tiny").bos;
+  expect_bad_input(run(shard_of(5000, 50256, folder / "gpt2.bin"), ""), "gpt2.bin");
+  std::filesystem::remove_all(folder / "run");
+  // The thread that reads ahead finds the end; the run hears of it where it gets there.
+  const auto shard = shard_of(8 * 70, bos, folder / "short.bin");
+  const Ran ran = run_program(run(shard, ""));
+  EXPECT_EQ(ran.exit_code, 2) << ran.output;
+  EXPECT_THAT(ran.output, HasSubstr("step    0  loss"));
+  EXPECT_THAT(ran.output, HasSubstr("the end of the last shard"));
+  std::filesystem::remove_all(folder / "run");
+  const Ran cycled = run_program(run(shard, "--cycle --steps 3"));
+  EXPECT_EQ(cycled.exit_code, 0) << cycled.output;
+}
+
+TEST(TrainCommand, ASchedule) {
+  const ScratchFolder folder;
+  const auto out = folder / "run";
+  const std::string options =
+      "--scheduled-steps 4 --extension-steps 1 --validation-every 2 --validation-tokens 256 "
+      "--validation-chunk 64";
+  const Ran ran = run_program(tiny(out, options));
+  ASSERT_EQ(ran.exit_code, 0) << ran.output;
+  const TrainingCurve curve = read_training_log(out / "log.jsonl");
+  EXPECT_EQ(curve.training.size(), 5u);
+  ASSERT_EQ(curve.validation.size(), 4u);
+  EXPECT_EQ(curve.validation[2].step, 4);
+  EXPECT_EQ(curve.validation[3].step, 5);
+  EXPECT_THAT(text_of(out / "log.jsonl"), HasSubstr("\"tokens_per_second\":"));
+  // Another schedule is another configuration.
+  expect_bad_input(tiny(out, "--resume --scheduled-steps 6"), "configuration: expected \"tiny");
+}
+
+TEST(TrainCommand, InitialParametersTravel) {
+  const ScratchFolder folder;
+  const std::string file = "'" + (folder / "init.h5").string() + "'";
+  ASSERT_EQ(run_program(tiny(folder / "a", "--steps 1 --save-init " + file)).exit_code, 0);
+  ASSERT_EQ(run_program(tiny(folder / "b", "--steps 1 --init " + file)).exit_code, 0);
+  EXPECT_TRUE(text_of(folder / "a/checkpoint.h5") == text_of(folder / "b/checkpoint.h5"));
+  ASSERT_EQ(run_program("train --config tiny --data synthetic --seed 2 --steps 1 --out '" +
+                        (folder / "c").string() + "'")
+                .exit_code,
+            0);
+  EXPECT_FALSE(text_of(folder / "a/checkpoint.h5") == text_of(folder / "c/checkpoint.h5"));
 }
 
 TEST(TrainCommand, AFullDiskLosesNothing) {
@@ -188,7 +277,7 @@ TEST(TrainCommand, ANonFiniteLossNamesStepBatchAndCheckpoint) {
     file.commit();
   }
   const Ran ran =
-      run_program(tiny(folder / "run", "--weights '" + (folder / "weights.h5").string() + "'"));
+      run_program(tiny(folder / "run", "--init '" + (folder / "weights.h5").string() + "'"));
   EXPECT_EQ(ran.exit_code, 1) << ran.output;
   // Weights of 1e304 hide behind norms and the softcap until the optimizers square their gradients.
   EXPECT_THAT(ran.output, ::testing::ContainsRegex("step [0-9]+, batch [0-9]: expected a finite "

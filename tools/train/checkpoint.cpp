@@ -1,7 +1,6 @@
 #include "tools/train/checkpoint.h"
 
 #include <fmt/format.h>
-#include <fmt/ranges.h>
 
 #include <cmath>
 
@@ -11,36 +10,17 @@ namespace pairedhead {
 namespace {
 
 using reference::AdamMoments;
-using reference::Config;
 using reference::NormuonState;
 using reference::ParameterInfo;
 using reference::ParameterSet;
 using reference::TrainerSettings;
 using reference::TrainerState;
 
-constexpr const char* kind = "pairedhead checkpoint 1";
-
-// All that makes a state one configuration's: equal text, equal meaning.
-std::string config_text(const Config& c) {
-  std::string layers;
-  for (const reference::LayerConfig& layer : c.layers) {
-    layers += fmt::format(" {}{}{}{}{}", layer.attention ? 'a' : '-', layer.paired ? 'p' : '-',
-                          layer.long_window ? 'l' : '-', layer.shift_keys ? 's' : '-',
-                          layer.value_embedding ? std::to_string(*layer.value_embedding) : "-");
-  }
-  const reference::ScheduleSettings& s = c.schedule;
-  return fmt::format(
-      "{} C={} H={} D={} F={} V={} bos={} ve={} skip={}-{} backout={} pairing={} document={} "
-      "steps={}+{} batches={} T={} windows={},{},{} unit={} momentum={},{} layers={}",
-      c.name, c.width, c.heads, c.head_dim, c.hidden, c.vocabulary, c.bos, c.value_embeddings,
-      c.skip_from, c.skip_to, c.backout_from, static_cast<int>(c.pairing), c.max_document,
-      s.scheduled, s.extension, s.micro_batches, fmt::join(s.sequence, ","),
-      fmt::join(s.long_window, ","), s.extension_window, s.final_window, s.window_unit,
-      s.momentum_warm_up, s.momentum_cool_down, layers);
-}
-
-std::string storage_word(reference::Storage storage) {
-  return storage == reference::Storage::exact ? "exact" : "as defined";
+RunWords words_of(const TrainerSettings& settings, const RunIdentity& run) {
+  RunWords words = run_words("pairedhead checkpoint 1", settings.config, run);
+  words.emplace_back("storage",
+                     settings.storage == reference::Storage::exact ? "exact" : "as defined");
+  return words;
 }
 
 DType stored_dtype(const std::vector<ParameterInfo>& table, const std::string& name) {
@@ -56,33 +36,6 @@ Array mantissa_array(const std::vector<std::uint16_t>& mantissa) {
   return array;
 }
 
-[[noreturn]] void fail(const std::filesystem::path& path, const std::string& what,
-                       const std::string& expected, const std::string& got) {
-  throw InputError(fmt::format("{}: {}: expected {}, got {}", path.string(), what, expected, got));
-}
-
-void require_text(const hdf5::Reader& file, const std::string& name, const std::string& expected) {
-  const std::string got = file.text("/", name);
-  if (got != expected) fail(file.path(), name, "\"" + expected + "\"", "\"" + got + "\"");
-}
-
-Index index_attribute(const hdf5::Reader& file, const std::string& object,
-                      const std::string& name) {
-  const std::uint64_t value = file.integer(object, name);
-  if (value > (std::uint64_t{1} << 62)) {
-    fail(file.path(), name, "a number that fits", std::to_string(value));
-  }
-  return static_cast<Index>(value);
-}
-
-Tensor<double> tensor_of(const hdf5::Reader& file, const std::string& name, const Shape& shape) {
-  const Shape stored = file.shape(name);
-  if (stored != shape) {
-    fail(file.path(), name, "shape " + to_string(shape), to_string(stored));
-  }
-  return file.tensor(name);
-}
-
 NormuonState read_normuon(const hdf5::Reader& file, const ParameterInfo& info) {
   const std::string group = "normuon/" + info.name;
   NormuonState state;
@@ -91,9 +44,9 @@ NormuonState read_normuon(const hdf5::Reader& file, const ParameterInfo& info) {
   const Array mantissa = file.array(group + "/mantissa");
   if (mantissa.dtype != DType::uint16 ||
       (mantissa.size() != 0 && mantissa.size() != element_count(info.shape))) {
-    fail(file.path(), group + "/mantissa",
-         std::to_string(element_count(info.shape)) + " values of uint16",
-         fmt::format("{} of {}", mantissa.size(), name_of(mantissa.dtype)));
+    refuse_checkpoint(file, group + "/mantissa",
+                      std::to_string(element_count(info.shape)) + " values of uint16",
+                      fmt::format("{} of {}", mantissa.size(), name_of(mantissa.dtype)));
   }
   state.mantissa.assign(mantissa.as<std::uint16_t>(),
                         mantissa.as<std::uint16_t>() + mantissa.size());
@@ -113,19 +66,9 @@ void write_checkpoint(const std::filesystem::path& path, const TrainerState& sta
   const auto table = reference::parameter_table(settings.config, settings.ranks);
   // Random mantissas do not deflate, and a save should not take longer than a step.
   hdf5::Writer file(path, hdf5::Compression::none);
-  const auto number = [&](const char* name, Index value) {
-    file.attribute("/", name, static_cast<std::uint64_t>(value));
-  };
-  file.attribute("/", "kind", std::string(kind));
-  file.attribute("/", "configuration", config_text(settings.config));
-  file.attribute("/", "storage", storage_word(settings.storage));
-  file.attribute("/", "data", run.data);
-  number("ranks", settings.ranks);
-  number("step", state.step);
-  number("split", state.split ? 1 : 0);
-  number("long_blocks", state.long_blocks);
-  number("shards", state.position.shards);
-  number("document", state.position.document);
+  write_header(file, words_of(settings, run),
+               {state.step, state.split, state.long_blocks, state.position, state.rotary});
+  file.attribute("/", "ranks", static_cast<std::uint64_t>(settings.ranks));
 
   file.group("parameters");
   for (const auto& [name, tensor] : state.parameters) {
@@ -153,33 +96,24 @@ void write_checkpoint(const std::filesystem::path& path, const TrainerState& sta
       file.dataset(group + "/" + name, gradient, stored_dtype(table, name));
     }
   }
-  file.group("rotary");
-  const auto& frequency = state.rotary.frequency;
-  Array frequencies(DType::fp32, {static_cast<Index>(frequency.size())});
-  std::copy(frequency.begin(), frequency.end(), frequencies.as<float>());
-  file.dataset("rotary/frequency", frequencies);
-  file.dataset("rotary/softmax_scale", Tensor<double>({1}, state.rotary.softmax_scale),
-               DType::fp64);
   file.commit();
 }
 
 TrainerState read_checkpoint(const std::filesystem::path& path, const TrainerSettings& settings,
                              const RunIdentity& run) {
   const hdf5::Reader file(path);
-  require_text(file, "kind", kind);
-  require_text(file, "configuration", config_text(settings.config));
-  require_text(file, "storage", storage_word(settings.storage));
-  require_text(file, "data", run.data);
-  if (index_attribute(file, "/", "ranks") != settings.ranks) {
-    fail(path, "ranks", std::to_string(settings.ranks),
-         std::to_string(index_attribute(file, "/", "ranks")));
+  const CheckpointHeader header =
+      read_header(file, words_of(settings, run), settings.config.head_dim);
+  if (const Index ranks = index_attribute(file, "/", "ranks"); ranks != settings.ranks) {
+    refuse_checkpoint(file, "ranks", std::to_string(settings.ranks), std::to_string(ranks));
   }
   const auto table = reference::parameter_table(settings.config, settings.ranks);
   TrainerState state = start_training(settings, read_weights(path, table));
-  state.step = index_attribute(file, "/", "step");
-  state.split = index_attribute(file, "/", "split") != 0;
-  state.long_blocks = index_attribute(file, "/", "long_blocks");
-  state.position = {index_attribute(file, "/", "shards"), index_attribute(file, "/", "document")};
+  state.step = header.step;
+  state.split = header.split;
+  state.long_blocks = header.long_blocks;
+  state.position = header.position;
+  state.rotary = header.rotary;
   for (const ParameterInfo& info : table) {
     if (info.optimizer == reference::Optimizer::normuon) {
       state.normuon[info.name] = read_normuon(file, info);
@@ -192,12 +126,6 @@ TrainerState read_checkpoint(const std::filesystem::path& path, const TrainerSet
       state.pending[rank][info.name] = tensor_of(file, name, info.shape);
     }
   }
-  const Index width = settings.config.head_dim;
-  const Tensor<double> frequency = tensor_of(file, "rotary/frequency", {width});
-  for (Index d = 0; d < width; ++d) {
-    state.rotary.frequency[static_cast<std::size_t>(d)] = static_cast<float>(frequency[d]);
-  }
-  state.rotary.softmax_scale = tensor_of(file, "rotary/softmax_scale", {1})[0];
   return state;
 }
 
@@ -208,18 +136,28 @@ ParameterSet<double> read_weights(const std::filesystem::path& path,
   for (const ParameterInfo& info : table) {
     const std::string name = "parameters/" + info.name;
     if (!file.exists(name)) {
-      fail(path, name, "a tensor of shape " + to_string(info.shape), "none");
+      refuse_checkpoint(file, name, "a tensor of shape " + to_string(info.shape), "none");
     }
     Tensor<double> tensor = tensor_of(file, name, info.shape);
     for (Index i = 0; i < tensor.size(); ++i) {
       if (!std::isfinite(tensor[i])) {
-        fail(path, name + hdf5::position(i, info.shape), "a finite value",
-             std::to_string(tensor[i]));
+        refuse_checkpoint(file, name + hdf5::position(i, info.shape), "a finite value",
+                          std::to_string(tensor[i]));
       }
     }
     weights.emplace(info.name, std::move(tensor));
   }
   return weights;
+}
+
+void write_weights(const std::filesystem::path& path, const ParameterSet<double>& weights,
+                   const std::vector<ParameterInfo>& table) {
+  hdf5::Writer file(path, hdf5::Compression::none);
+  file.group("parameters");
+  for (const ParameterInfo& info : table) {
+    file.dataset("parameters/" + info.name, to_array(weights.at(info.name), info.dtype));
+  }
+  file.commit();
 }
 
 }  // namespace pairedhead

@@ -4,18 +4,14 @@
 #include <string>
 
 #include "reference/trainer.h"
+#include "tools/train/checkpoint_header.h"
 
 namespace pairedhead {
 
-// A training run in one HDF5 file, readable with h5py: /parameters/NAME, /normuon/NAME/{moment,
-// second_moment, mantissa}, /adam/NAME/{first, second} with the attribute updates,
-// /pending/RANK/NAME, /rotary, and what else TrainerState holds as attributes of the root. All
-// values as they are computed with (float64), all data with checksums.
-
-// What the run must have in common with the checkpoint besides its configuration.
-struct RunIdentity {
-  std::string data;  // what it reads, "synthetic, seed 1"
-};
+// A training run of the reference in one HDF5 file, readable with h5py: /parameters/NAME,
+// /normuon/NAME/{moment, second_moment, mantissa}, /adam/NAME/{first, second} with the attribute
+// updates, /pending/RANK/NAME, /rotary, and what else TrainerState holds as attributes of the root.
+// All values as they are computed with (float64), all data with checksums.
 
 // Replaces `path` by the state, whole or not at all: whatever happens meanwhile, the last good one
 // is there. Throws InputError where it cannot be written.
@@ -32,5 +28,11 @@ reference::TrainerState read_checkpoint(const std::filesystem::path& path,
 // that is missing, misshapen or not finite.
 reference::ParameterSet<double> read_weights(const std::filesystem::path& path,
                                              const std::vector<reference::ParameterInfo>& table);
+
+// The same group, for read_weights and for other programs: values of bf16 as float32. Throws
+// InputError where it cannot be written.
+void write_weights(const std::filesystem::path& path,
+                   const reference::ParameterSet<double>& weights,
+                   const std::vector<reference::ParameterInfo>& table);
 
 }  // namespace pairedhead

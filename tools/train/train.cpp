@@ -4,23 +4,29 @@
 #include <unistd.h>
 
 #include <chrono>
+#include <cstdio>
+#include <memory>
+#include <utility>
 #include <vector>
 
 #include "reference/schedule.h"
 #include "tools/report/html_report.h"
 #include "tools/report/progress.h"
 #include "tools/report/write_file.h"
+#include "tools/train/batch_reader.h"
 #include "tools/train/checkpoint.h"
 #include "tools/train/stop_signal.h"
+#include "tools/train/training_device.h"
 #include "tools/train/training_log.h"
 
 namespace pairedhead {
 namespace {
 
 namespace fs = std::filesystem;
+using reference::BatchPosition;
+using reference::ScoredSequence;
 using reference::StepLosses;
 using reference::TrainerSettings;
-using reference::TrainerState;
 using reference::TrainingData;
 using reference::Validation;
 
@@ -45,10 +51,39 @@ RunIdentity identity_of(const TrainOptions& options) {
 
 reference::ParameterSet<double> first_parameters(const TrainOptions& options) {
   const TrainerSettings& settings = options.settings;
-  if (options.weights.empty()) {
+  if (options.init.empty()) {
     return initial_parameters(settings.config, options.seed, settings.ranks);
   }
-  return read_weights(options.weights, parameter_table(settings.config, settings.ranks));
+  return read_weights(options.init, parameter_table(settings.config, settings.ranks));
+}
+
+std::unique_ptr<TrainingDevice> open_device(const TrainOptions& options,
+                                            const TrainerSettings& settings) {
+  return options.device == TrainOn::gpu ? make_gpu_device(settings, options.fp8_head)
+                                        : make_reference_device(settings);
+}
+
+using Clock = std::chrono::steady_clock;
+
+double seconds_since(Clock::time_point start) {
+  return std::chrono::duration<double>(Clock::now() - start).count();
+}
+
+std::string cost_words(const StepCost& cost) {
+  std::string words =
+      fmt::format("  {:.1f} ms  {:.0f} tokens/s", 1e3 * cost.seconds, cost.tokens_per_second);
+  if (cost.mfu) words += fmt::format("  MFU {:.1f} %", 100 * *cost.mfu);
+  if (cost.memory_bytes) {
+    words += fmt::format("  {:.2f} GB", 1e-9 * static_cast<double>(*cost.memory_bytes));
+  }
+  return words;
+}
+
+// Said at once, also where standard output is a file.
+template <class... Values>
+void say(fmt::format_string<Values...> format, Values&&... values) {
+  fmt::print(format, std::forward<Values>(values)...);
+  std::fflush(stdout);
 }
 
 std::string floor_words(const std::optional<double>& floor) {
@@ -66,6 +101,7 @@ class Run {
         end_(options.steps > 0 ? std::min(options.steps, last_) : last_) {
     if (!data_.has_validation()) settings_.validation_every = 0;
     reference::check_trainer(settings_);
+    device_ = open_device(options_, settings_);
     open_folder();
     begin();
   }
@@ -76,6 +112,7 @@ class Run {
   fs::path checkpoint() const { return options_.out / "checkpoint.h5"; }
   void open_folder() const;
   void begin();
+  StepCost cost_of(Index step, double seconds) const;
   void step(TrainingLog& log);
   bool validate(TrainingLog& log);
   void save();
@@ -88,8 +125,10 @@ class Run {
   TrainerSettings settings_;
   TrainingData data_;
   const Index last_, end_;  // the schedule's last step, and the one to stop before
-  TrainerState state_;
-  Index saved_ = -1;  // the step of the last checkpoint
+  std::unique_ptr<TrainingDevice> device_;
+  std::unique_ptr<BatchReader> reader_;
+  BatchPosition position_;  // of the text behind the last step taken
+  Index saved_ = -1;        // the step of the last checkpoint
   std::optional<Validation> validation_;
 };
 
@@ -119,18 +158,25 @@ void Run::open_folder() const {
 
 void Run::begin() {
   if (options_.resume) {
-    state_ = read_checkpoint(checkpoint(), settings_, identity_of(options_));
-    data_.go_to(state_.position);
-    saved_ = state_.step;
+    position_ = device_->load(checkpoint(), identity_of(options_));
+    data_.go_to(position_);
+    saved_ = device_->step();
   } else {
-    state_ = start_training(settings_, first_parameters(options_));
+    reference::ParameterSet<double> parameters = first_parameters(options_);
+    if (!options_.save_init.empty()) {
+      write_weights(options_.save_init, parameters,
+                    parameter_table(settings_.config, settings_.ranks));
+    }
+    device_->start(std::move(parameters));
+    position_ = data_.position();
   }
+  reader_ = std::make_unique<BatchReader>(data_, device_->step(), end_, settings_);
 }
 
 void Run::save() {
-  if (saved_ == state_.step) return;
-  write_checkpoint(checkpoint(), state_, settings_, identity_of(options_));
-  saved_ = state_.step;
+  if (saved_ == device_->step()) return;
+  device_->save(checkpoint(), identity_of(options_), position_);
+  saved_ = device_->step();
 }
 
 std::string Run::last_checkpoint() const {
@@ -139,31 +185,46 @@ std::string Run::last_checkpoint() const {
                                   checkpoint().string(), saved_);
 }
 
+StepCost Run::cost_of(Index step, double seconds) const {
+  const auto tokens = static_cast<double>(batch_tokens(step, settings_.config.schedule));
+  StepCost cost{seconds, tokens / seconds, std::nullopt, device_->memory_bytes()};
+  if (const std::optional<double> peak = device_->peak_flops()) {
+    cost.mfu = flops_per_token(settings_.config) * cost.tokens_per_second / *peak;
+  }
+  return cost;
+}
+
 void Run::step(TrainingLog& log) {
-  const Index number = state_.step;
-  const auto start = std::chrono::steady_clock::now();
-  const StepLosses losses = train_step(state_, data_, settings_);
-  const double seconds =
-      std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+  const Index number = device_->step();
+  const auto start = Clock::now();
+  const BatchReader::Step batch = reader_->next();
+  const StepLosses losses = device_->train_step(batch.sequences);
+  position_ = batch.position;
+  const StepCost cost = cost_of(number, seconds_since(start));
   const reference::ScheduleSettings& schedule = settings_.config.schedule;
   const reference::Windows windows = window_schedule(number, schedule);
-  log.add(number, losses, schedule, seconds);
-  fmt::print("step {:>4}  loss {:.4f}{}  rate {:.3f}  T {}  windows {}, {}  {:.2f} s\n", number,
-             losses.next_token, floor_words(losses.floor), learning_rate(number, schedule),
-             sequence_length(number, schedule), windows.short_tokens, windows.long_tokens, seconds);
+  log.add(number, losses, schedule, cost);
+  say("step {:>4}  loss {:.4f}{}  rate {:.3f}  T {}  windows {}, {}{}\n", number, losses.next_token,
+      floor_words(losses.floor), learning_rate(number, schedule), sequence_length(number, schedule),
+      windows.short_tokens, windows.long_tokens, cost_words(cost));
 }
 
 // Whether the loop may go on.
 bool Run::validate(TrainingLog& log) {
-  validation_ = reference::validate(state_, data_, settings_);
-  log.add(state_.step, *validation_);
-  fmt::print("step {:>4}  validation {:.4f}{}\n", state_.step, validation_->loss,
-             floor_words(validation_->floor));
+  const Index number = device_->step();
+  const auto start = Clock::now();
+  const std::vector<ScoredSequence> sequences =
+      data_.validation(settings_.validation_sequences, settings_.validation_length);
+  validation_ = score_validation(number, device_->validation_losses(sequences), sequences);
+  const double seconds = seconds_since(start);
+  log.add(number, *validation_, seconds);
+  say("step {:>4}  validation {:.4f}{}  {:.2f} s\n", number, validation_->loss,
+      floor_words(validation_->floor), seconds);
   if (!validation_->sees_the_future()) return true;
   fmt::print(stderr,
              "pairedhead: step {}: the model sees the future: its validation loss {:.4f} is {:.1f} "
              "standard errors below {:.4f}, the entropy of the text; {}\n",
-             state_.step, validation_->loss,
+             number, validation_->loss,
              (*validation_->floor - validation_->loss) / validation_->standard_error,
              *validation_->floor, last_checkpoint());
   return false;
@@ -171,9 +232,9 @@ bool Run::validate(TrainingLog& log) {
 
 int Run::stopped(const char* signal) {
   save();
-  write_page(fmt::format("Stopped before step {}", state_.step), true);
+  write_page(fmt::format("Stopped before step {}", device_->step()), true);
   fmt::print(stderr, "pairedhead: {}: stopped before step {}, which --resume goes on with: {}\n",
-             signal, state_.step, checkpoint().string());
+             signal, device_->step(), checkpoint().string());
   return 2;
 }
 
@@ -181,13 +242,13 @@ int Run::stopped(const char* signal) {
 void Run::train_member(Index member) {
   TrainerSettings settings = settings_;
   settings.rounding = options_.seed + static_cast<std::uint64_t>(member);
-  TrainingData data = open_data(options_);
-  TrainerState state = start_training(settings, first_parameters(options_));
+  const auto device = make_reference_device(settings);
+  device->start(first_parameters(options_));
+  BatchReader reader(open_data(options_), 0, end_, settings);
   TrainingLog log(options_.out / fmt::format("member_{}.jsonl", member), 0);
-  while (state.step < end_) {
-    const Index number = state.step;
-    const StepLosses losses = train_step(state, data, settings);
-    log.add(number, losses, settings.config.schedule, 0);
+  while (device->step() < end_) {
+    const Index number = device->step();
+    log.add(number, device->train_step(reader.next().sequences), settings.config.schedule, {});
   }
 }
 
@@ -197,29 +258,29 @@ void Run::write_page(const std::string& verdict, bool good) const {
     const fs::path log = options_.out / fmt::format("member_{}.jsonl", member);
     if (fs::exists(log)) curves.push_back(read_training_log(log));
   }
-  write_file(options_.out / "report.html",
-             html_training_report(
-                 curves, verdict,
-                 fmt::format("configuration {}, {}, seed {}, in double on the CPU",
-                             settings_.config.name, identity_of(options_).data, options_.seed),
-                 good));
+  write_file(
+      options_.out / "report.html",
+      html_training_report(curves, verdict,
+                           fmt::format("configuration {}, {}, seed {}, {}", settings_.config.name,
+                                       identity_of(options_).data, options_.seed, device_->words()),
+                           good));
 }
 
 int Run::train() {
   const StopSignal stop;
-  TrainingLog log(options_.out / "log.jsonl", state_.step);
+  TrainingLog log(options_.out / "log.jsonl", device_->step());
   Progress progress(end_, 0, "steps");
-  progress.skip(state_.step);
+  progress.skip(device_->step());
   try {
     while (true) {
-      if (validates_at(state_.step, settings_) && !validate(log)) {
+      if (validates_at(device_->step(), settings_) && !validate(log)) {
         write_page("The model sees the future", false);
         return 1;
       }
-      if (state_.step == end_) break;
+      if (device_->step() == end_) break;
       step(log);
       if (const char* signal = stop.received()) return stopped(signal);
-      if (options_.save_every > 0 && state_.step % options_.save_every == 0) save();
+      if (options_.save_every > 0 && device_->step() % options_.save_every == 0) save();
       progress.step("training");
     }
   } catch (const reference::NonFiniteLoss& error) {
@@ -233,10 +294,10 @@ int Run::train() {
   write_page(validation_ && validation_->floor
                  ? fmt::format("{:.3f} nats above the entropy of the text",
                                validation_->loss - *validation_->floor)
-                 : fmt::format("Trained to step {}", state_.step),
+                 : fmt::format("Trained to step {}", device_->step()),
              true);
-  fmt::print("{} steps, checkpoint {}, picture {}\n", state_.step, checkpoint().string(),
-             (options_.out / "report.html").string());
+  say("{} steps, checkpoint {}, picture {}\n", device_->step(), checkpoint().string(),
+      (options_.out / "report.html").string());
   return 0;
 }
 

@@ -4,7 +4,7 @@
 
 namespace pairedhead {
 
-// pairedhead train: the slow trainer.
+// pairedhead train: exactly on the CPU, fast on the GPU.
 void add_train_command(CLI::App& app, int& exit_code);
 
 }  // namespace pairedhead

@@ -23,7 +23,10 @@ std::string kept_lines(const std::filesystem::path& path, Index step) {
   return kept;
 }
 
-Json number(const std::optional<double>& value) { return value ? Json(*value) : Json(nullptr); }
+template <class Number>
+Json number(const std::optional<Number>& value) {
+  return value ? Json(*value) : Json(nullptr);
+}
 
 }  // namespace
 
@@ -38,7 +41,7 @@ void TrainingLog::write(const std::string& line) {
 }
 
 void TrainingLog::add(Index step, const reference::StepLosses& losses,
-                      const reference::ScheduleSettings& schedule, double seconds) {
+                      const reference::ScheduleSettings& schedule, const StepCost& cost) {
   const reference::Windows windows = reference::window_schedule(step, schedule);
   const Json line = {{"step", step},
                      {"loss", losses.next_token},
@@ -49,14 +52,18 @@ void TrainingLog::add(Index step, const reference::StepLosses& losses,
                      {"momentum", reference::momentum(step, schedule)},
                      {"short_window", windows.short_tokens},
                      {"long_window", windows.long_tokens},
-                     {"seconds", seconds}};
+                     {"seconds", cost.seconds},
+                     {"tokens_per_second", cost.tokens_per_second},
+                     {"mfu", number(cost.mfu)},
+                     {"memory_bytes", number(cost.memory_bytes)}};
   write(line.dump());
 }
 
-void TrainingLog::add(Index step, const reference::Validation& validation) {
+void TrainingLog::add(Index step, const reference::Validation& validation, double seconds) {
   Json line = {
       {"step", step}, {"validation_loss", validation.loss}, {"floor", number(validation.floor)}};
   if (validation.floor) line["standard_error"] = validation.standard_error;
+  line["seconds"] = seconds;
   write(line.dump());
 }
 
