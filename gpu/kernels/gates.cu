@@ -149,8 +149,8 @@ void check_shape(const GateShape& shape, std::int64_t stride) {
   };
   require(shape.tokens >= 1, "at least one token", shape.tokens);
   require(shape.heads >= 1 && shape.heads <= 64, "1 to 64 heads", shape.heads);
-  require(shape.head_dim % 8 == 0 && shape.head_dim >= 16 && shape.head_dim <= 128,
-          "head_dim a multiple of 8 from 16 to 128", shape.head_dim);
+  require(shape.head_dim % 8 == 0 && shape.head_dim >= 8 && shape.head_dim <= 128,
+          "head_dim a multiple of 8 from 8 to 128", shape.head_dim);
   require(shape.width >= gate_channels, "at least 12 channels", shape.width);
   require(stride % 8 == 0 && stride >= shape.heads * shape.head_dim,
           "a token stride that is a multiple of 8 and holds all heads", stride);

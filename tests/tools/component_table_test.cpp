@@ -97,7 +97,7 @@ TEST(Components, RefuseBadSettingsInASentence) {
   for (const auto& [name, value, needle] : {std::tuple{"H", "5", "even"},
                                             {"H", "0", "even"},
                                             {"D", "20", "multiple of 8"},
-                                            {"D", "136", "16 to 128"},
+                                            {"D", "136", "8 to 128"},
                                             {"T", "0", "at least 1"},
                                             {"window", "0", "at least 1"},
                                             {"documents", "3", "sum to T"},

@@ -1,0 +1,135 @@
+#include "gpu/normuon_optimizer.h"
+
+#include <algorithm>
+
+#include "gpu/error.h"
+#include "gpu/kernels/cautious_split.h"
+#include "gpu/kernels/momentum.h"
+#include "gpu/kernels/normuon.h"
+#include "gpu/kernels/polar_express.h"
+#include "gpu/kernels/variance_reduction.h"
+
+namespace pairedhead::gpu {
+namespace {
+
+// SPEC §6.1.3: Q, K, V and O of a bank are orthogonalised apart.
+int matrices_in(const ParameterPlace& place) { return place.info.label == "attn" ? 4 : 1; }
+
+}  // namespace
+
+MatrixFamily NormuonOptimizer::Family::as_matrices() const {
+  return normuon_family(parameters, rows, columns, matrices);
+}
+
+NormuonOptimizer::NormuonOptimizer(const ParameterLayout& layout, Arena& arena) {
+  for (const ParameterPlace& place : layout.places()) {
+    if (place.info.optimizer == reference::Optimizer::normuon) add(place);
+  }
+  std::int64_t groups = 0, largest = 0, end = 0;
+  std::size_t workspace = 0;
+  for (Family& family : families_) {
+    const MatrixFamily matrices = family.as_matrices();
+    family.second_moment = arena.take<float>(family.parameters * family.rows);
+    groups += static_cast<std::int64_t>(family.groups.size());
+    largest = std::max(largest, matrices.count());
+    end = family.offset + matrices.count();
+    workspace =
+        std::max({workspace, polar_workspace_bytes(matrices), variance_workspace_bytes(matrices)});
+  }
+  momentum_ = arena.take<float>(1 + 2 * groups);
+  rates_ = momentum_ + 1;
+  moment_ = arena.take<float>(end);
+  mantissa_ = arena.take<std::uint16_t>(end);
+  direction_ = arena.take<__nv_bfloat16>(largest);
+  orthogonal_ = arena.take<__nv_bfloat16>(largest);
+  workspace_ = arena.take<std::byte>(static_cast<std::int64_t>(workspace));
+}
+
+// To the last family if it is one more of its kind right behind it, else to one of its own.
+void NormuonOptimizer::add(const ParameterPlace& place) {
+  places_.push_back(place);
+  const std::int64_t rows = place.info.shape[0], columns = place.info.shape[1];
+  const auto continues = [&](const Family& family) {
+    return family.rows == rows && family.columns == columns &&
+           family.matrices == matrices_in(place) &&
+           family.offset + family.parameters * rows * columns == place.offset;
+  };
+  if (families_.empty() || !continues(families_.back())) {
+    families_.push_back({.parameters = 0,
+                         .rows = rows,
+                         .columns = columns,
+                         .matrices = matrices_in(place),
+                         .offset = place.offset,
+                         .second_moment = nullptr,
+                         .groups = {}});
+  }
+  Family& family = families_.back();
+  const auto same_rates = [&](const RateGroup& group) {
+    return group.lr_mul == place.info.lr_mul && group.wd_mul == place.info.wd_mul;
+  };
+  if (family.groups.empty() || !same_rates(family.groups.back())) {
+    family.groups.push_back(
+        {place.offset - family.offset, 0, place.info.lr_mul, place.info.wd_mul});
+  }
+  family.groups.back().count += place.count;
+  ++family.parameters;
+}
+
+void NormuonOptimizer::prepare(double momentum, double learning_rate, cudaStream_t stream) {
+  std::vector<float> numbers = {static_cast<float>(momentum)};
+  for (const Family& family : families_) {
+    for (const RateGroup& group : family.groups) {
+      const NormuonRates rates = normuon_rates(family.rows, family.columns, family.matrices,
+                                               group.lr_mul, group.wd_mul, learning_rate);
+      numbers.insert(numbers.end(), {rates.learning_rate, rates.weight_decay});
+    }
+  }
+  CUDA_CHECK(cudaMemcpyAsync(momentum_, numbers.data(), numbers.size() * sizeof(float),
+                             cudaMemcpyHostToDevice, stream));
+}
+
+void NormuonOptimizer::enqueue(LinearAlgebra& algebra, const ParameterBuffers& parameters,
+                               const GradientSums& gradients, cudaStream_t stream) const {
+  const float* rates = rates_;
+  for (const Family& family : families_) {
+    move(family, rates, algebra, parameters, gradients, stream);
+    rates += 2 * family.groups.size();
+  }
+}
+
+void NormuonOptimizer::move(const Family& family, const float* rates, LinearAlgebra& algebra,
+                            const ParameterBuffers& parameters, const GradientSums& gradients,
+                            cudaStream_t stream) const {
+  const MatrixFamily matrices = family.as_matrices();
+  momentum_update(matrices.count(), gradients.of_bf16 + family.offset, momentum_,
+                  moment_ + family.offset, direction_, stream);
+  polar_express(algebra, matrices, direction_, orthogonal_, workspace_, stream);
+  variance_reduction(matrices, orthogonal_, family.second_moment, workspace_, stream);
+  for (const RateGroup& group : family.groups) {
+    const std::int64_t first = family.offset + group.first;
+    cautious_split_update(group.count, orthogonal_ + group.first, rates, rates + 1,
+                          parameters.bf16 + first, mantissa_ + first, stream);
+    rates += 2;
+  }
+}
+
+std::vector<StateTensor> NormuonOptimizer::state() const {
+  std::vector<StateTensor> state;
+  std::size_t next = 0;
+  for (const Family& family : families_) {
+    for (int i = 0; i < family.parameters; ++i, ++next) {
+      const ParameterPlace& place = places_[next];
+      const std::string group = "normuon/" + place.info.name;
+      state.push_back({group + "/moment", DType::fp32, place.info.shape, moment_ + place.offset});
+      state.push_back({group + "/second_moment",
+                       DType::fp32,
+                       {family.rows},
+                       family.second_moment + i * family.rows});
+      state.push_back(
+          {group + "/mantissa", DType::uint16, place.info.shape, mantissa_ + place.offset});
+    }
+  }
+  return state;
+}
+
+}  // namespace pairedhead::gpu

@@ -1,0 +1,367 @@
+#include "gpu/trainer.h"
+
+#include <algorithm>
+#include <cmath>
+#include <optional>
+
+#include "gpu/batch_buffers.h"
+#include "gpu/device.h"
+#include "gpu/emulated/yarn.h"
+#include "gpu/gradient_tree.h"
+#include "gpu/optimizer.h"
+#include "gpu/pinned_memory.h"
+#include "reference/schedule.h"
+
+namespace pairedhead::gpu {
+namespace {
+
+using reference::Config;
+using reference::PackedSequence;
+
+constexpr Index sequence_unit = 16;
+// Logits of so many tokens are held at a time in a validation.
+constexpr int validation_head_tokens = 16384;
+constexpr int most_horizons = 3;
+
+Index last_step(const Config& config) {
+  return config.schedule.scheduled + config.schedule.extension;
+}
+
+int longest_training(const Config& config) {
+  return static_cast<int>(
+      *std::max_element(config.schedule.sequence.begin(), config.schedule.sequence.end()));
+}
+
+ModelExtent training_extent(const TrainerSettings& settings) {
+  const int tokens = longest_training(settings.config);
+  return {.purpose = Purpose::training, .tokens = tokens, .head_tokens = tokens};
+}
+ModelExtent validation_extent(const TrainerSettings& settings) {
+  return {.purpose = Purpose::inference,
+          .tokens = settings.validation_tokens,
+          .head_tokens = std::min(settings.validation_tokens, validation_head_tokens)};
+}
+
+std::size_t model_bytes(const TrainerSettings& settings) {
+  std::size_t bytes = Model::bytes(settings.config, training_extent(settings));
+  if (settings.validation_tokens > 0) {
+    bytes = std::max(bytes, Model::bytes(settings.config, validation_extent(settings)));
+  }
+  return bytes;
+}
+
+// What a step needs beside the model's own buffers.
+struct StepBuffers {
+  StepBuffers(const TrainerSettings& settings, const ParameterLayout& layout, Arena& arena)
+      : parameters{arena.take<__nv_bfloat16>(layout.bf16_count()),
+                   arena.take<float>(layout.fp32_count())},
+        tree(layout, arena),
+        batches(static_cast<int>(settings.config.schedule.micro_batches), most_tokens(settings),
+                static_cast<int>(reference::cu_seqlens_entries(most_tokens(settings))), arena),
+        frequency(arena.take<float>(settings.config.head_dim)),
+        losses(arena.take<float>(2 * settings.config.schedule.micro_batches)),
+        token_losses(arena.take<float>(settings.validation_tokens)),
+        mtp_weights(arena.take<float>(most_horizons)),
+        grad_loss(arena.take<float>(1)) {}
+
+  static int most_tokens(const TrainerSettings& settings) {
+    return std::max(longest_training(settings.config), settings.validation_tokens);
+  }
+
+  ParameterBuffers parameters;
+  GradientTree tree;
+  BatchBuffers batches;
+  float* frequency;     // [D]
+  float* losses;        // [micro_batches] of the objective, then of the next token
+  float* token_losses;  // [validation_tokens]
+  float* mtp_weights;   // [3], zeros behind the last
+  float* grad_loss;     // [1], 1 / micro_batches (SPEC §9.1)
+};
+
+void check_settings(const TrainerSettings& settings) {
+  const auto refuse = [](const std::string& sentence) { throw InputError("trainer: " + sentence); };
+  check_config(settings.config);
+  const reference::ScheduleSettings& schedule = settings.config.schedule;
+  if (schedule.micro_batches != 8) {
+    refuse("expected 8 micro-batches a step, got " + std::to_string(schedule.micro_batches));
+  }
+  std::vector<Index> lengths(schedule.sequence.begin(), schedule.sequence.end());
+  lengths.push_back(settings.validation_tokens);
+  for (const Index length : lengths) {
+    if (length % sequence_unit == 0) continue;
+    refuse("sequence length: expected a multiple of " + std::to_string(sequence_unit) + ", got " +
+           std::to_string(length));
+  }
+}
+
+// The device's free memory must hold what is about to be taken.
+void check_memory(std::size_t wanted) {
+  std::size_t free = 0, all = 0;
+  CUDA_CHECK(cudaMemGetInfo(&free, &all));
+  if (wanted <= free) return;
+  const auto mib = [](std::size_t bytes) { return std::to_string(bytes >> 20) + " MiB"; };
+  throw DeviceUnavailable("the trainer needs " + mib(wanted) +
+                          " on the device, expected as much free, got " + mib(free) + " of " +
+                          mib(all));
+}
+
+}  // namespace
+
+struct Trainer::Implementation {
+  explicit Implementation(const TrainerSettings& given)
+      : settings(given),
+        layout(given.config),
+        model_memory(model_bytes(given)),
+        training(given.config, layout, training_extent(given), model_memory),
+        step_memory(step_bytes(given, layout)),
+        step_arena(step_memory),
+        step(given, layout, step_arena),
+        optimizer(given.config, layout, step_arena),
+        host_losses(sizeof(float) * static_cast<std::size_t>(std::max<Index>(
+                                        2 * given.config.schedule.micro_batches,
+                                        std::max<Index>(given.validation_tokens, 8)))) {
+    if (given.validation_tokens > 0) {
+      validation.emplace(given.config, layout, validation_extent(given), model_memory);
+    }
+    CUDA_CHECK(cudaMemsetAsync(step_memory.data(), 0, step_memory.bytes(), stream));
+    const float share = 1 / static_cast<float>(given.config.schedule.micro_batches);
+    CUDA_CHECK(
+        cudaMemcpyAsync(step.grad_loss, &share, sizeof share, cudaMemcpyHostToDevice, stream));
+    stream.synchronize();
+    progress.frequency = start_frequency(given.config);
+    progress.long_blocks = window_schedule(0, given.config.schedule).long_blocks;
+    name_state();
+  }
+
+  static std::vector<float> start_frequency(const Config& config);
+  static std::size_t step_bytes(const TrainerSettings& settings, const ParameterLayout& layout);
+  void name_state();
+  void begin_step();
+  void make_tables(Model& model, int tokens);
+  ModelSettings model_settings() const;
+  void upload_mtp_weights();
+
+  TrainerSettings settings;
+  ParameterLayout layout;
+  Stream stream;
+  LinearAlgebra algebra;
+  DeviceMemory model_memory;  // of training and validation, which take turns
+  Model training;
+  std::optional<Model> validation;
+  DeviceMemory step_memory;
+  Arena step_arena;
+  StepBuffers step;
+  Optimizer optimizer;
+  PinnedMemory host_losses;
+  TrainerProgress progress;
+  std::vector<StateTensor> state;
+  const Model* tables_of = nullptr;  // whose rotary tables stand in model_memory
+};
+
+// SPEC §3.4: fp32(1024^(-m / (D/4 - 1))) for both channels of pair m in the lower half, else 0.
+std::vector<float> Trainer::Implementation::start_frequency(const Config& config) {
+  const Index pairs = config.head_dim / 4;
+  std::vector<float> frequency(static_cast<std::size_t>(config.head_dim), 0.0f);
+  for (Index channel = 0; channel < 2 * pairs; ++channel) {
+    const double exponent = static_cast<double>(channel / 2) / static_cast<double>(pairs - 1);
+    frequency[static_cast<std::size_t>(channel)] = static_cast<float>(std::pow(1024.0, -exponent));
+  }
+  return frequency;
+}
+
+std::size_t Trainer::Implementation::step_bytes(const TrainerSettings& settings,
+                                                const ParameterLayout& layout) {
+  Arena counted;
+  const StepBuffers buffers(settings, layout, counted);
+  const Optimizer optimizer(settings.config, layout, counted);
+  return counted.used();
+}
+
+// The windows of the step, and YaRN where the long one changed (SPEC §7.4); the final validation's
+// longer window comes without.
+void Trainer::Implementation::begin_step() {
+  const reference::ScheduleSettings& schedule = settings.config.schedule;
+  const Index blocks = window_schedule(progress.step, schedule).long_blocks;
+  if (blocks == progress.long_blocks || progress.step == last_step(settings.config)) return;
+  emulated::yarn_update(progress.frequency.data(), static_cast<int>(progress.frequency.size()),
+                        &progress.softmax_scale, static_cast<int>(progress.long_blocks),
+                        static_cast<int>(blocks), static_cast<int>(schedule.window_unit));
+  progress.long_blocks = blocks;
+  tables_of = nullptr;
+}
+
+void Trainer::Implementation::make_tables(Model& model, int tokens) {
+  if (tables_of == &model) return;
+  CUDA_CHECK(cudaMemcpyAsync(step.frequency, progress.frequency.data(),
+                             progress.frequency.size() * sizeof(float), cudaMemcpyHostToDevice,
+                             stream));
+  model.make_rotary_tables(step.frequency, tokens, stream);
+  tables_of = &model;
+}
+
+ModelSettings Trainer::Implementation::model_settings() const {
+  const reference::Windows windows = window_schedule(progress.step, settings.config.schedule);
+  return {.short_window = static_cast<int>(windows.short_tokens),
+          .long_window = static_cast<int>(windows.long_tokens),
+          .softmax_scale = static_cast<float>(progress.softmax_scale),
+          .split_embedding = progress.split,
+          .head = settings.head,
+          .loss = {.mtp_weights = step.mtp_weights, .horizons = 1, .validation = false}};
+}
+
+NonFiniteLoss::NonFiniteLoss(Index step, Index batch)
+    : std::runtime_error("step " + std::to_string(step) + ", batch " + std::to_string(batch) +
+                         ": expected a finite loss, got none"),
+      step(step),
+      batch(batch) {}
+
+Trainer::Trainer(const TrainerSettings& settings) {
+  check_memory(bytes(settings));
+  implementation_ = std::make_unique<Implementation>(settings);
+}
+
+Trainer::~Trainer() = default;
+
+std::size_t Trainer::bytes(const TrainerSettings& settings) {
+  check_settings(settings);
+  return model_bytes(settings) +
+         Implementation::step_bytes(settings, ParameterLayout(settings.config));
+}
+
+const TrainerProgress& Trainer::progress() const { return implementation_->progress; }
+
+void Trainer::resume(const TrainerProgress& progress) {
+  implementation_->progress = progress;
+  implementation_->optimizer.resume(progress.updates);
+  implementation_->tables_of = nullptr;
+}
+
+const std::vector<StateTensor>& Trainer::state() const { return implementation_->state; }
+
+std::size_t StateTensor::bytes() const {
+  return static_cast<std::size_t>(element_count(shape)) * (dtype == DType::fp32 ? 4 : 2);
+}
+
+void Trainer::upload(const StateTensor& tensor, const void* from) {
+  CUDA_CHECK(cudaMemcpyAsync(tensor.data, from, tensor.bytes(), cudaMemcpyHostToDevice,
+                             implementation_->stream));
+  implementation_->stream.synchronize();
+}
+
+void Trainer::download(const StateTensor& tensor, void* to) const {
+  CUDA_CHECK(cudaMemcpyAsync(to, tensor.data, tensor.bytes(), cudaMemcpyDeviceToHost,
+                             implementation_->stream));
+  implementation_->stream.synchronize();
+}
+
+TrainerLosses Trainer::train_step(std::span<const PackedSequence> micro_batches) {
+  Implementation& self = *implementation_;
+  const Config& config = self.settings.config;
+  const reference::ScheduleSettings& schedule = config.schedule;
+  TrainerProgress& progress = self.progress;
+  if (progress.step >= last_step(config)) {
+    throw InputError("step: expected one of the " + std::to_string(last_step(config)) +
+                     " steps of configuration " + config.name + ", got " +
+                     std::to_string(progress.step));
+  }
+  const Index tokens = sequence_length(progress.step, schedule);
+  const auto count = static_cast<std::size_t>(schedule.micro_batches);
+  if (micro_batches.size() != count) {
+    throw InputError("step: expected " + std::to_string(count) + " micro-batches, got " +
+                     std::to_string(micro_batches.size()));
+  }
+  for (const PackedSequence& sequence : micro_batches) {
+    if (static_cast<Index>(sequence.inputs.size()) == tokens) continue;
+    throw InputError("step " + std::to_string(progress.step) + ": expected sequences of " +
+                     std::to_string(tokens) + " tokens, got one of " +
+                     std::to_string(sequence.inputs.size()));
+  }
+
+  self.begin_step();
+  self.make_tables(self.training, longest_training(config));
+  self.step.batches.upload(micro_batches, self.stream);
+  const std::vector<double> weights = mtp_weights(progress.step, schedule);
+  const std::vector<float> rounded(weights.begin(), weights.end());
+  CUDA_CHECK(cudaMemcpyAsync(self.step.mtp_weights, rounded.data(), rounded.size() * sizeof(float),
+                             cudaMemcpyHostToDevice, self.stream));
+  ModelSettings settings = self.model_settings();
+  settings.loss.horizons = static_cast<int>(weights.size());
+  self.training.prepare_weights(self.step.parameters, settings.head, self.stream);
+  self.optimizer.prepare_step(progress.step, self.stream);
+  for (std::size_t i = 0; i < count; ++i) {
+    const ModelBatch& batch = self.step.batches.batches()[i];
+    const ParameterBuffers& leaf = self.step.tree.leaf(static_cast<int>(i));
+    self.training.forward(self.algebra, self.step.parameters, batch, settings,
+                          {self.step.losses + i, self.step.losses + count + i, nullptr},
+                          self.stream);
+    self.training.backward(self.algebra, self.step.parameters, batch, settings, self.step.grad_loss,
+                           leaf, self.stream);
+    self.step.tree.add(static_cast<int>(i), self.stream);
+  }
+
+  // A loss that is no number must not reach the parameters.
+  float* const losses = self.host_losses.as<float>();
+  CUDA_CHECK(cudaMemcpyAsync(losses, self.step.losses, 2 * count * sizeof(float),
+                             cudaMemcpyDeviceToHost, self.stream));
+  self.stream.synchronize();
+  TrainerLosses mean;
+  const double share = 1 / (static_cast<double>(count) * static_cast<double>(tokens));
+  for (std::size_t i = 0; i < count; ++i) {
+    if (!std::isfinite(losses[i])) throw NonFiniteLoss(progress.step, static_cast<Index>(i));
+    mean.objective += share * static_cast<double>(losses[i]);
+    mean.next_token += share * static_cast<double>(losses[count + i]);
+  }
+
+  self.optimizer.update(self.algebra, self.step.parameters, self.step.tree.sum(), self.stream);
+  if (progress.step == split_step(schedule)) {
+    self.optimizer.split_embedding(self.step.parameters, self.stream);
+    progress.split = true;
+  }
+  progress.updates = self.optimizer.updates();
+  ++progress.step;
+  return mean;
+}
+
+std::vector<float> Trainer::validate(std::span<const PackedSequence> sequences) {
+  Implementation& self = *implementation_;
+  self.begin_step();
+  std::vector<float> all;
+  for (const PackedSequence& sequence : sequences) {
+    const auto tokens = static_cast<int>(sequence.inputs.size());
+    if (!self.validation || tokens > self.settings.validation_tokens) {
+      throw InputError("validation: expected sequences of at most " +
+                       std::to_string(self.settings.validation_tokens) + " tokens, got one of " +
+                       std::to_string(tokens));
+    }
+    if (self.tables_of != &*self.validation) {  // so far the memory was the training model's
+      self.make_tables(*self.validation, self.settings.validation_tokens);
+      self.validation->prepare_weights(self.step.parameters, HeadForm::bf16, self.stream);
+    }
+    self.step.batches.upload({&sequence, 1}, self.stream);
+    ModelSettings settings = self.model_settings();
+    settings.head = HeadForm::bf16;
+    settings.loss.validation = true;
+    self.validation->forward(self.algebra, self.step.parameters, self.step.batches.batches()[0],
+                             settings, {nullptr, nullptr, self.step.token_losses}, self.stream);
+    float* const losses = self.host_losses.as<float>();
+    CUDA_CHECK(cudaMemcpyAsync(losses, self.step.token_losses,
+                               static_cast<std::size_t>(tokens) * sizeof(float),
+                               cudaMemcpyDeviceToHost, self.stream));
+    self.stream.synchronize();
+    all.insert(all.end(), losses, losses + tokens);
+  }
+  // The parameters may change before the next validation.
+  self.tables_of = nullptr;
+  return all;
+}
+
+void Trainer::Implementation::name_state() {
+  for (const ParameterPlace& place : layout.places()) {
+    void* const data = place.bf16() ? static_cast<void*>(step.parameters.matrix(place))
+                                    : static_cast<void*>(step.parameters.vector(place));
+    state.push_back({"parameters/" + place.info.name, place.info.dtype, place.info.shape, data});
+  }
+  for (StateTensor& tensor : optimizer.state()) state.push_back(std::move(tensor));
+}
+
+}  // namespace pairedhead::gpu
