@@ -54,7 +54,16 @@ namespace pairedhead::gpu {
   X(c_proj_transposed, "mlp", "SPEC §11.27", "c_proj is read as [out, in]")                        \
   X(value_gate_not_doubled, "value_mix", "SPEC §11.22", "the value gate lacks its factor 2")       \
   X(value_gate_on_sum, "value_mix", "SPEC §11.23", "the value gate multiplies v + ve")             \
-  X(gate_slope_as_gate, "output_gate", "own", "the gate's slope lacks its factor 1 - sig")
+  X(gate_slope_as_gate, "output_gate", "own", "the gate's slope lacks its factor 1 - sig")         \
+  X(norm_epsilon_of_bf16, "rms_norm", "SPEC §11.29", "epsilon 2^-7 for 2^-23")                     \
+  X(norm_backward_loses_residual, "rms_norm", "own", "what passes beside the norm is lost")        \
+  X(mix_rho_gradient_of_mixed, "mix_norm", "own", "d(rho) is <g, mixed>")                          \
+  X(mix_drops_x0_before, "mix_norm", "own", "later layers' gradient of x0 is lost")                \
+  X(mix_drops_gates, "mix_norm", "own", "the gates' gradient of a is lost")                        \
+  X(skip_after_mix, "skip_mix_norm", "SPEC §11.24", "the skip is added after the mix")             \
+  X(skip_gate_undoubled, "skip_mix_norm", "SPEC §11.22", "the skip gate lacks its factor 2")       \
+  X(backout_adds, "backout_norm", "own", "beta x_back is added")                                   \
+  X(backout_gradient_unsigned, "backout_norm", "own", "d(x_back) is beta g")
 
 enum class KernelMutant {
   none,

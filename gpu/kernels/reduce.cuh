@@ -37,9 +37,9 @@ __device__ float block_sum(float value, float* shared) {
 __device__ inline void store(float* to, float value) { *to = value; }
 __device__ inline void store(__nv_bfloat16* to, float value) { *to = __float2bfloat16_rn(value); }
 
-template <class Result>
+template <class Deliver>
 __global__ void sum_partials_kernel(const float* partials, int blocks, int numbers,
-                                    Result* result) {
+                                    Deliver deliver) {
   constexpr int threads = 128;
   __shared__ float shared[threads / warp_threads];
   float sum = 0;
@@ -47,17 +47,30 @@ __global__ void sum_partials_kernel(const float* partials, int blocks, int numbe
     sum += partials[static_cast<long>(block) * numbers + blockIdx.x];
   }
   sum = block_sum<threads>(sum, shared);
-  if (threadIdx.x == 0) store(result + blockIdx.x, sum);
+  if (threadIdx.x == 0) deliver(static_cast<int>(blockIdx.x), sum);
 }
 
-// result[i] = the sum over blocks of partials[block * numbers + i], fp32 or bf16: what the blocks
-// of a kernel left behind, each `numbers` sums over its share.
+// Calls deliver(i, the sum over blocks of partials[block * numbers + i]) on the device, once for
+// each number: what the blocks of a kernel left behind, each `numbers` sums over its share.
+template <class Deliver>
+void deliver_partials(const float* partials, int blocks, int numbers, const Deliver& deliver,
+                      cudaStream_t stream) {
+  sum_partials_kernel<Deliver>
+      <<<static_cast<unsigned>(numbers), 128, 0, stream>>>(partials, blocks, numbers, deliver);
+  CUDA_CHECK(cudaGetLastError());
+}
+
+template <class Result>
+struct StoreEach {
+  Result* result;
+  __device__ void operator()(int i, float sum) const { store(result + i, sum); }
+};
+
+// result[i] = that sum, fp32 or bf16.
 template <class Result>
 void sum_partials(const float* partials, int blocks, int numbers, Result* result,
                   cudaStream_t stream) {
-  sum_partials_kernel<Result>
-      <<<static_cast<unsigned>(numbers), 128, 0, stream>>>(partials, blocks, numbers, result);
-  CUDA_CHECK(cudaGetLastError());
+  deliver_partials(partials, blocks, numbers, StoreEach<Result>{result}, stream);
 }
 
 }  // namespace pairedhead::gpu

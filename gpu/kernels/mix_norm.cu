@@ -1,0 +1,250 @@
+#include "gpu/kernels/mutant.h"
+#include "gpu/kernels/residual.h"
+#include "gpu/kernels/row.cuh"
+
+// Limited by memory: a warp holds the rows of a token in registers, so that each is read and
+// written once and the norm's sums are shuffles. Backward, warps take several tokens each and keep
+// their share of the scalars' gradients.
+
+namespace pairedhead::gpu {
+namespace {
+
+// What the backward kernel sums over tokens: d(rho), d(lam), and with a skip d(theta) before its
+// sigmoid's slope and d(w).
+constexpr int rho_sum = 0, lam_sum = 1, theta_sum = 2, w_sums = 3;
+constexpr int sums_of_mix = 2, sums_of_skip_mix = w_sums + gate_channels;
+
+// SPEC §3.3.1: 2 sig(theta), which the gate of the token multiplies.
+__device__ __forceinline__ float skip_strength(float theta, KernelMutant mutant) {
+  return (planted(mutant, KernelMutant::skip_gate_undoubled) ? 1 : 2) * logistic(theta);
+}
+
+template <class RowType, bool skips>
+__global__ void __launch_bounds__(row_threads)
+    mix_forward(StreamShape shape, const __nv_bfloat16* __restrict__ x,
+                const __nv_bfloat16* __restrict__ x0, SkipInputs skip, const float* rho,
+                const float* lam, __nv_bfloat16* __restrict__ mixed, __nv_bfloat16* __restrict__ a,
+                KernelMutant mutant) {
+  const int token = first_row();
+  if (token >= shape.tokens) return;
+  const auto offset = static_cast<std::int64_t>(token) * shape.width;
+  const auto x_row = load_row<RowType>(x + offset, shape.width);
+  const auto x0_row = load_row<RowType>(x0 + offset, shape.width);
+  RowType skip_row;
+  float gain = 0;
+  if constexpr (skips) {
+    skip_row = load_row<RowType>(skip.x_skip + offset, shape.width);
+    gain = skip_strength(*skip.theta, mutant) * gate_of(x0_row, skip.w);
+  }
+  const float factor = *rho, x0_factor = *lam;
+  float row[RowType::elements];
+#pragma unroll
+  for (int n = 0; n < RowType::elements; ++n) {
+    const float joining = skips ? gain * skip_row[n] : 0.0f;
+    const bool late = planted(mutant, KernelMutant::skip_after_mix);
+    row[n] = factor * (late ? x_row[n] : x_row[n] + joining) + x0_factor * x0_row[n] +
+             (late ? joining : 0);
+  }
+  const float inverse =
+      inverse_rms(row_sum<RowType>([&](int n) { return row[n] * row[n]; }), shape.width, mutant);
+  store_row<RowType>(mixed + offset, shape.width, [&](int n) { return row[n]; });
+  store_row<RowType>(a + offset, shape.width, [&](int n) { return inverse * row[n]; });
+}
+
+// As mix_norm_backward takes them.
+struct MixBackward {
+  StreamShape shape;
+  const __nv_bfloat16 *x, *x0;
+  SkipInputs skip;
+  const float *rho, *lam;
+  const __nv_bfloat16 *mixed, *grad_mixed, *grad_a;
+  const float* grad_a_gates;
+  const __nv_bfloat16* grad_x_before;
+  __nv_bfloat16* grad_x;
+  const __nv_bfloat16* grad_x0_before;
+  __nv_bfloat16 *grad_x0, *grad_x_skip;
+};
+
+template <class RowType>
+__device__ __forceinline__ RowType load_row_or_zero(const __nv_bfloat16* from, std::int64_t offset,
+                                                    int width) {
+  return from == nullptr ? RowType{} : load_row<RowType>(from + offset, width);
+}
+
+// The gradient of the gates' first chunk of a, zero beyond channel 11.
+template <class RowType>
+__device__ __forceinline__ void load_gates(const float* grad_a_gates, int token,
+                                           float (&gates)[8]) {
+#pragma unroll
+  for (int n = 0; n < 8; ++n) {
+    const int c = RowType::channel(n);
+    const bool has_one = grad_a_gates != nullptr && c < gate_channels;
+    gates[n] = has_one ? grad_a_gates[static_cast<std::int64_t>(token) * gate_channels + c] : 0;
+  }
+}
+
+// No pointer is __restrict__: gradients may be written over what they are added to, row by row.
+template <class RowType, bool skips>
+__global__ void __launch_bounds__(row_threads, 4)
+    mix_backward(MixBackward p, float* partials, KernelMutant mutant) {
+  constexpr int numbers = skips ? sums_of_skip_mix : sums_of_mix;
+  __shared__ float sums[row_warps][numbers];
+  const int width = p.shape.width;
+  const float rho = *p.rho, lam = *p.lam;
+  const float strength = skips ? skip_strength(*p.skip.theta, mutant) : 0;
+  float of_rho = 0, of_lam = 0, of_theta = 0, of_w[8] = {};  // of this lane; of_theta of its warp
+
+  for (int token = first_row(); token < p.shape.tokens;
+       token += static_cast<int>(gridDim.x) * row_warps) {
+    const auto offset = static_cast<std::int64_t>(token) * width;
+    const auto mixed = load_row<RowType>(p.mixed + offset, width);
+    const auto grad_a = load_row_or_zero<RowType>(p.grad_a, offset, width);
+    const auto grad_mixed = load_row<RowType>(p.grad_mixed + offset, width);
+    const auto x = load_row<RowType>(p.x + offset, width);
+    const auto x0 = load_row<RowType>(p.x0 + offset, width);
+    const auto x0_before = load_row_or_zero<RowType>(p.grad_x0_before, offset, width);
+    float gates[8];
+    load_gates<RowType>(p.grad_a_gates, token, gates);
+    const auto of_a = [&](int n) {
+      const bool lost = planted(mutant, KernelMutant::mix_drops_gates);
+      return grad_a[n] + (n < 8 && !lost ? gates[n % 8] : 0);
+    };
+
+    // Through the norm (SPEC §5): g = grad_mixed + r (grad_a - y mean(grad_a y)), y = r mixed.
+    const float squares = row_sum<RowType>([&](int n) { return mixed[n] * mixed[n]; });
+    const float products = row_sum<RowType>([&](int n) { return of_a(n) * mixed[n]; });
+    const float inverse = inverse_rms(squares, width, mutant);
+    const float mean = inverse * products / static_cast<float>(width);
+    float g[RowType::elements];
+#pragma unroll
+    for (int n = 0; n < RowType::elements; ++n) {
+      g[n] = grad_mixed[n] + inverse * (of_a(n) - mixed[n] * inverse * mean);
+    }
+
+    // Through the mix and the skip.
+    float gate = 0, grad_logit = 0;
+    RowType x_skip;
+    if constexpr (skips) {
+      x_skip = load_row<RowType>(p.skip.x_skip + offset, width);
+      gate = gate_of(x0, p.skip.w);
+      const float grad_gain = rho * row_sum<RowType>([&](int n) { return g[n] * x_skip[n]; });
+      of_theta += gate * grad_gain;
+      grad_logit = strength * gate * (1 - gate) * grad_gain;
+    }
+#pragma unroll
+    for (int n = 0; n < RowType::elements; ++n) {
+      const float entering = skips ? x[n] + strength * gate * x_skip[n] : x[n];
+      of_rho +=
+          g[n] * (planted(mutant, KernelMutant::mix_rho_gradient_of_mixed) ? mixed[n] : entering);
+      of_lam += g[n] * x0[n];
+    }
+    float through_gate[8] = {};
+    if constexpr (skips) {
+#pragma unroll
+      for (int n = 0; n < 8; ++n) {
+        const int c = RowType::channel(n);
+        if (c >= gate_channels) continue;
+        of_w[n] += grad_logit * x0[n];
+        through_gate[n] = grad_logit * __bfloat162float(p.skip.w[c]);
+      }
+      store_row<RowType>(p.grad_x_skip + offset, width,
+                         [&](int n) { return strength * gate * (rho * g[n]); });
+    }
+    const auto x_before = load_row_or_zero<RowType>(p.grad_x_before, offset, width);
+    store_row<RowType>(p.grad_x + offset, width, [&](int n) { return x_before[n] + rho * g[n]; });
+    store_row<RowType>(p.grad_x0 + offset, width, [&](int n) {
+      const bool lost = planted(mutant, KernelMutant::mix_drops_x0_before);
+      return (lost ? 0 : x0_before[n]) + lam * g[n] + (n < 8 ? through_gate[n % 8] : 0);
+    });
+  }
+
+  const int warp = static_cast<int>(threadIdx.x) / warp_threads;
+  of_rho = warp_sum(of_rho);
+  of_lam = warp_sum(of_lam);
+  if (threadIdx.x % warp_threads == 0) {
+    sums[warp][rho_sum] = of_rho;
+    sums[warp][lam_sum] = of_lam;
+    if constexpr (skips) sums[warp][theta_sum] = of_theta;
+  }
+  if constexpr (skips) {
+#pragma unroll
+    for (int n = 0; n < 8; ++n) {
+      const int c = RowType::channel(n);
+      if (c < gate_channels) sums[warp][w_sums + c] = of_w[n];
+    }
+  }
+  leave_partials<numbers>(sums, partials);
+}
+
+struct DeliverMix {
+  float *rho, *lam;
+  SkipGradients skip;
+  const float* theta;
+
+  __device__ void operator()(int i, float sum) const {
+    if (i == rho_sum) {
+      *rho = sum;
+    } else if (i == lam_sum) {
+      *lam = sum;
+    } else if (i == theta_sum) {
+      const float share = logistic(*theta);
+      *skip.theta = 2 * share * (1 - share) * sum;
+    } else {
+      store(skip.w + (i - w_sums), sum);
+    }
+  }
+};
+
+}  // namespace
+
+std::size_t residual_workspace_bytes(const StreamShape& shape) {
+  return static_cast<std::size_t>(summing_blocks(shape.tokens)) * sums_of_skip_mix * sizeof(float);
+}
+
+void mix_norm_forward(const StreamShape& shape, const __nv_bfloat16* x, const __nv_bfloat16* x0,
+                      const SkipInputs& skip, const float* rho, const float* lam,
+                      __nv_bfloat16* mixed, __nv_bfloat16* a, cudaStream_t stream) {
+  dispatch_row("mix_norm", shape.tokens, shape.width, [&]<class RowType>() {
+    const auto kernel =
+        skip.x_skip == nullptr ? mix_forward<RowType, false> : mix_forward<RowType, true>;
+    kernel<<<row_blocks(shape.tokens), row_threads, 0, stream>>>(shape, x, x0, skip, rho, lam,
+                                                                 mixed, a, active_kernel_mutant());
+  });
+}
+
+void mix_norm_backward(const StreamShape& shape, const __nv_bfloat16* x, const __nv_bfloat16* x0,
+                       const SkipInputs& skip, const float* rho, const float* lam,
+                       const __nv_bfloat16* mixed, const __nv_bfloat16* grad_mixed,
+                       const __nv_bfloat16* grad_a, const float* grad_a_gates,
+                       const __nv_bfloat16* grad_x_before, __nv_bfloat16* grad_x,
+                       const __nv_bfloat16* grad_x0_before, __nv_bfloat16* grad_x0, float* grad_rho,
+                       float* grad_lam, const SkipGradients& grad_skip, void* workspace,
+                       cudaStream_t stream) {
+  const MixBackward p = {.shape = shape,
+                         .x = x,
+                         .x0 = x0,
+                         .skip = skip,
+                         .rho = rho,
+                         .lam = lam,
+                         .mixed = mixed,
+                         .grad_mixed = grad_mixed,
+                         .grad_a = grad_a,
+                         .grad_a_gates = grad_a_gates,
+                         .grad_x_before = grad_x_before,
+                         .grad_x = grad_x,
+                         .grad_x0_before = grad_x0_before,
+                         .grad_x0 = grad_x0,
+                         .grad_x_skip = grad_skip.x_skip};
+  const bool skips = skip.x_skip != nullptr;
+  const int blocks = summing_blocks(shape.tokens);
+  float* const partials = static_cast<float*>(workspace);
+  dispatch_row("mix_norm", shape.tokens, shape.width, [&]<class RowType>() {
+    const auto kernel = skips ? mix_backward<RowType, true> : mix_backward<RowType, false>;
+    kernel<<<static_cast<unsigned>(blocks), row_threads, 0, stream>>>(p, partials,
+                                                                      active_kernel_mutant());
+  });
+  deliver_partials(partials, blocks, skips ? sums_of_skip_mix : sums_of_mix,
+                   DeliverMix{grad_rho, grad_lam, grad_skip, skip.theta}, stream);
+}
+
+}  // namespace pairedhead::gpu
