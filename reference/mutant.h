@@ -90,6 +90,10 @@ namespace pairedhead {
   X(smear_recursive)                       \
   X(smear_gate_of_previous_token)          \
   X(smear_adjoint_loses_next_token)        \
+  X(mix_norm_loses_stream_gradient)        \
+  X(skip_mix_gradient_unscaled)            \
+  X(backout_norm_before_backout)           \
+  X(smear_of_normalised_rows)              \
   X(embedding_counts_from_one)             \
   X(embedding_gradient_keeps_last)         \
   X(value_embedding_tables_reversed)       \

@@ -47,11 +47,11 @@ class Layer {
     Bits grad_input = stream(), through_norm = stream();
     mlp_backward(mlp(), mlp_input.data(), w.c_fc, w.c_proj, grad_out.data(), grad_input.data(),
                  grad.c_fc, grad.c_proj);
-    rms_norm_backward(tokens(), attended.data(), grad_input.data(), through_norm.data());
+    rms_norm_backward(tokens(), attended.data(), grad_input.data(), nullptr, through_norm.data());
     const Bits grad_attended = sum(grad_out, through_norm);
 
     grad_input = attention_half_backward(grad_attended, grad);
-    rms_norm_backward(tokens(), mixed.data(), grad_input.data(), through_norm.data());
+    rms_norm_backward(tokens(), mixed.data(), grad_input.data(), nullptr, through_norm.data());
     const Bits grad_mixed = sum(grad_attended, through_norm);
 
     Bits grad_skipped = stream(), of_mix = stream(), of_gate = stream();

@@ -24,13 +24,15 @@ void rms_norm_forward(TokenShape shape, const std::uint16_t* x, std::uint16_t* y
 }
 
 void rms_norm_backward(TokenShape shape, const std::uint16_t* x, const std::uint16_t* grad_y,
-                       std::uint16_t* grad_x) {
+                       const std::uint16_t* grad_residual, std::uint16_t* grad_x) {
   for (int row = 0; row < shape.size(); row += shape.width) {
     const float inverse = inverse_rms(x + row, shape.width);
     const float along = warp_product(grad_y + row, x + row, shape.width) * inverse /
                         static_cast<float>(shape.width);
     for (int i = row; i < row + shape.width; ++i) {
-      grad_x[i] = to_bf16((from_bf16(grad_y[i]) - from_bf16(x[i]) * inverse * along) * inverse);
+      const float past = grad_residual == nullptr ? 0 : from_bf16(grad_residual[i]);
+      grad_x[i] =
+          to_bf16(past + (from_bf16(grad_y[i]) - from_bf16(x[i]) * inverse * along) * inverse);
     }
   }
 }

@@ -10,8 +10,9 @@ namespace pairedhead::gpu::emulated {
 // bits in and out, fp32 within; a scalar and its gradient are one fp32 each.
 
 void rms_norm_forward(TokenShape shape, const std::uint16_t* x, std::uint16_t* y);
+// grad_residual: what reaches x past the norm, or nullptr.
 void rms_norm_backward(TokenShape shape, const std::uint16_t* x, const std::uint16_t* grad_y,
-                       std::uint16_t* grad_x);
+                       const std::uint16_t* grad_residual, std::uint16_t* grad_x);
 
 void relu_squared_forward(TokenShape shape, const std::uint16_t* p, std::uint16_t* h);
 void relu_squared_backward(TokenShape shape, const std::uint16_t* p, const std::uint16_t* grad_h,

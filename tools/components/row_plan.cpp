@@ -1,6 +1,7 @@
 #include "tools/components/row_plan.h"
 
 #include <algorithm>
+#include <array>
 #include <cctype>
 #include <set>
 #include <sstream>
@@ -57,14 +58,27 @@ double bytes_of(const TensorPlan& plan, const Parameters& parameters) {
          static_cast<double>(size_of(plan.dtype));
 }
 
-// What moves at least: forward reads the inputs and writes the outputs; backward reads the inputs
-// and the incoming gradients and writes the gradients.
+bool present(const TensorPlan& plan, const Parameters& parameters) {
+  if (plan.only_where.empty()) return true;
+  return parameters.has(plan.only_where) && parameters.integer(plan.only_where) == 1;
+}
+
+// What moves at least: forward reads the inputs and writes the outputs; backward reads the inputs,
+// what it kept and what comes in, and writes the gradients.
 Work moved(const RowPlan& plan, const Parameters& parameters, bool backward) {
   Work work;
   for (const TensorPlan& output : plan.outputs) work.bytes += bytes_of(output, parameters);
   for (const TensorPlan& input : plan.inputs) {
     const bool has_gradient = backward && input.dtype != DType::int32;
     work.bytes += (has_gradient ? 2 : 1) * bytes_of(input, parameters);
+  }
+  if (!backward) return work;
+  for (const TensorPlan& output : plan.outputs) {
+    const bool kept = std::count(plan.kept.begin(), plan.kept.end(), output.name) > 0;
+    if (kept) work.bytes += bytes_of(output, parameters);
+  }
+  for (const TensorPlan& tensor : plan.incoming) {
+    if (present(tensor, parameters)) work.bytes += bytes_of(tensor, parameters);
   }
   return work;
 }
@@ -120,12 +134,15 @@ Component planned_row(const RowPlan& plan) {
   for (const TensorPlan& input : plan.inputs) {
     if (input.dtype != DType::int32) add(input, true);
   }
+  inputs.insert(inputs.end(), plan.incoming.begin(), plan.incoming.end());
   component.inputs = [inputs](const Parameters& parameters, std::uint64_t seed) {
     Random random(seed);
     Arrays arrays;
     std::uint64_t stream = 0;
     for (const TensorPlan& input : inputs) {
-      arrays[input.name] = filled_as_planned(input, parameters, random.split(++stream));
+      const Random own = random.split(++stream);
+      if (!present(input, parameters)) continue;
+      arrays[input.name] = filled_as_planned(input, parameters, own);
     }
     return arrays;
   };
@@ -141,6 +158,46 @@ Component planned_row(const RowPlan& plan) {
 void set_extents(Component& component, const std::vector<Extent>& extents) {
   component.check = [extents](const Parameters& p) { check_extents(p, extents); };
   component.shrink = [extents](const Parameters& p) { return smaller_settings(p, extents); };
+}
+
+void add_switches(Component& component, const std::vector<std::string>& names) {
+  component.draw = [draw = component.draw, names](Random& random, double size) {
+    Parameters drawn = draw(random, size);
+    for (const std::string& name : names) drawn.set(name, random.integer(0, 1));
+    return drawn;
+  };
+  component.check = [check = component.check, names](const Parameters& p) {
+    check(p);
+    for (const std::string& name : names) {
+      if (!p.has(name) || p.integer(name) == 0 || p.integer(name) == 1) continue;
+      throw InputError(name + ": expected 0 or 1, got " + p.word(name));
+    }
+  };
+  component.shrink = [shrink = component.shrink, names](const Parameters& p) {
+    std::vector<Parameters> smaller = shrink(p);
+    for (const std::string& name : names) {
+      if (p.has(name) && p.integer(name) == 1) smaller.push_back(Parameters(p).set(name, 0));
+    }
+    return smaller;
+  };
+}
+
+Component token_row(const RowPlan& plan) {
+  Component component = planned_row(plan);
+  component.draw = [](Random& random, double size) {
+    constexpr std::array<Index, 7> widths = {16, 96, 12, 40, 128, 384, 768};
+    const Index width = widths[static_cast<std::size_t>(random.integer(0, 6))];
+    return Parameters()
+        .set("T", draw_tokens(random, size, width))
+        .set("C", width)
+        .set("fill", draw_fill(random));
+  };
+  component.edges = {
+      Parameters::parse("T=1 C=12 fill=normal"), Parameters::parse("T=2 C=13 fill=normal"),
+      Parameters::parse("T=5 C=16 fill=integers"), Parameters::parse("T=20 C=768 fill=tiny"),
+      Parameters::parse("T=160 C=96 fill=sharp")};
+  set_extents(component, {{"T"}, {"C", 12}});
+  return component;
 }
 
 std::string draw_fill(Random& random) {

@@ -24,6 +24,8 @@ struct TensorPlan {
   //   tokens   integers in [0, V)
   //   weights  normal, or ones on the diagonal where the parameter `weights` is "identity"
   std::string fill = "normal";
+  // An input that is there only where this parameter is 1; empty: always.
+  std::string only_where = {};
 };
 
 // The incoming gradient of output y is the input grad_y, normal; every input that is not int32 gets
@@ -34,6 +36,9 @@ struct RowPlan {
   std::vector<TensorPlan> inputs;
   std::vector<TensorPlan> outputs;
   std::vector<std::string> moved = {};  // OutputRow::key() of copies, whose bits are compared
+  // What the backward pass is given besides the gradients of the outputs, and has no gradient of.
+  std::vector<TensorPlan> incoming = {};
+  std::vector<std::string> kept = {};  // outputs that the backward pass reads again
 };
 
 // The row's names, outputs, inputs, output_shape and work: each tensor moved once, no arithmetic.
@@ -48,6 +53,12 @@ struct Extent {
 // The row's check and shrink over these and the parameter `fill`.
 void set_extents(Component& component, const std::vector<Extent>& extents);
 
+// Parameters that are 0 or 1: drawn, checked and shrunk beside the row's others.
+void add_switches(Component& component, const std::vector<std::string>& names);
+
+// A row over [T, C], C >= 12, and the parameter `fill`, with edges.
+Component token_row(const RowPlan& plan);
+
 // "normal" half of the time, else any but "constant".
 std::string draw_fill(Random& random);
 // How many tokens of `width` elements: 1 to 300, under size * 12000 elements but for the smallest.
@@ -60,6 +71,10 @@ class CaseInputs {
   explicit CaseInputs(const Arrays& arrays) : arrays_(arrays) {}
   Tensor<Scalar> operator()(const std::string& name) const {
     return cast<Scalar>(to_tensor(arrays_.at(name)));
+  }
+  // An empty tensor where the case has none.
+  Tensor<Scalar> optional(const std::string& name) const {
+    return arrays_.count(name) > 0 ? (*this)(name) : Tensor<Scalar>();
   }
   Scalar scalar(const std::string& name) const { return Scalar(arrays_.at(name).at(0)); }
   std::vector<Index> indices(const std::string& name) const { return to_indices(arrays_.at(name)); }

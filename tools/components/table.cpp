@@ -32,6 +32,9 @@ const std::vector<std::string>& table_order() {
                                                  "residual_mix",
                                                  "skip",
                                                  "backout",
+                                                 "mix_norm",
+                                                 "skip_mix_norm",
+                                                 "backout_norm",
                                                  "softcap",
                                                  "softcap_loss",
                                                  "block",
@@ -55,10 +58,10 @@ const std::vector<std::string>& table_order() {
 
 std::vector<Component> collect() {
   std::vector<Component> table;
-  for (auto rows :
-       {movement_rows(), rotary_rows(), qk_rows(), attention_rows(), trunk_rows(), embedding_rows(),
-        linear_rows(), fp8_rows(), head_rows(), block_rows(), model_rows(), polar_rows(),
-        optimizer_rows(), normuon_rows(), schedule_rows(), data_rows(), train_rows()}) {
+  for (auto rows : {movement_rows(), rotary_rows(), qk_rows(), attention_rows(), trunk_rows(),
+                    residual_rows(), embedding_rows(), linear_rows(), fp8_rows(), head_rows(),
+                    block_rows(), model_rows(), polar_rows(), optimizer_rows(), normuon_rows(),
+                    schedule_rows(), data_rows(), train_rows()}) {
     table.insert(table.end(), rows.begin(), rows.end());
   }
   const auto place = [](const Component& component) {

@@ -1,5 +1,3 @@
-#include <array>
-
 #include "reference/backout.h"
 #include "reference/output_gate.h"
 #include "reference/relu_squared.h"
@@ -14,31 +12,15 @@
 namespace pairedhead {
 namespace {
 
-constexpr Index gate_channels = 12;
 constexpr Index largest_heads = 12000;
 
-// A row over [T, C].
-Component token_row(const RowPlan& plan) {
-  Component component = planned_row(plan);
-  component.draw = [](Random& random, double size) {
-    constexpr std::array<Index, 7> widths = {16, 96, 12, 40, 128, 384, 768};
-    const Index width = widths[static_cast<std::size_t>(random.integer(0, 6))];
-    return Parameters()
-        .set("T", draw_tokens(random, size, width))
-        .set("C", width)
-        .set("fill", draw_fill(random));
-  };
-  component.edges = {
-      Parameters::parse("T=1 C=12 fill=normal"), Parameters::parse("T=2 C=13 fill=normal"),
-      Parameters::parse("T=5 C=16 fill=integers"), Parameters::parse("T=20 C=768 fill=tiny"),
-      Parameters::parse("T=160 C=96 fill=sharp")};
-  set_extents(component, {{"T"}, {"C", gate_channels}});
-  return component;
-}
-
 Component rms_norm() {
-  Component component = token_row(
-      {"rms_norm", "SPEC §3", {{"x", {"T", "C"}, DType::bf16, "case"}}, {{"y", {"T", "C"}}}});
+  Component component =
+      token_row({.name = "rms_norm",
+                 .spec_section = "SPEC §3",
+                 .inputs = {{"x", {"T", "C"}, DType::bf16, "case"}},
+                 .outputs = {{"y", {"T", "C"}}},
+                 .incoming = {{"grad_residual", {"T", "C"}, DType::bf16, "normal", "residual"}}});
   // Where a token's channels differ by powers of two only, all of y is rounded by the same share.
   component.draw = [draw = component.draw](Random& random, double size) {
     const Parameters drawn = draw(random, size);
@@ -46,9 +28,15 @@ Component rms_norm() {
     const bool alike = fill == "integers" || fill == "powers";
     return alike ? Parameters(drawn).set("fill", "sharp") : drawn;
   };
+  add_switches(component, {"residual"});
+  component.edges.push_back(Parameters::parse("T=20 C=768 fill=normal residual=1"));
+  component.edges.push_back(Parameters::parse("T=19 C=775 fill=normal residual=1"));
   evaluate_with(component, []<class Scalar>(const CaseInputs<Scalar>& in, Rounding) {
+    Tensor<Scalar> grad_x = reference::rms_norm_backward(in("x"), in("grad_y"));
+    const Tensor<Scalar> residual = in.optional("grad_residual");
+    for (Index i = 0; i < residual.size(); ++i) grad_x[i] += residual[i];
     return TensorsOf<Scalar>{{"outputs/y", reference::rms_norm(in("x"))},
-                             {"grads/x", reference::rms_norm_backward(in("x"), in("grad_y"))}};
+                             {"grads/x", std::move(grad_x)}};
   });
   return component;
 }
@@ -76,6 +64,7 @@ Component residual_mix() {
                                     {"rho", {"1"}, DType::fp32, "scalar"},
                                     {"lam", {"1"}, DType::fp32, "scalar"}},
                                    {{"mixed", {"T", "C"}}}});
+  component.fused_into = "mix_norm";
   evaluate_with(component, []<class Scalar>(const CaseInputs<Scalar>& in, Rounding) {
     const auto x = in("x"), x0 = in("x0");
     const Scalar rho = in.scalar("rho"), lam = in.scalar("lam");
@@ -97,6 +86,7 @@ Component backout() {
                                     {"beta", {"1"}, DType::fp32, "scalar"}},
                                    {{"reduced", {"T", "C"}}},
                                    {"grads/x"}});
+  component.fused_into = "backout_norm";
   evaluate_with(component, []<class Scalar>(const CaseInputs<Scalar>& in, Rounding) {
     const auto x = in("x"), x_back = in("x_back");
     const Scalar beta = in.scalar("beta");
@@ -119,6 +109,7 @@ Component skip() {
                                     {"theta", {"1"}, DType::fp32, "scalar"}},
                                    {{"mixed", {"T", "C"}}},
                                    {"grads/x"}});
+  component.fused_into = "skip_mix_norm";
   evaluate_with(component, []<class Scalar>(const CaseInputs<Scalar>& in, Rounding) {
     const auto x = in("x"), x_skip = in("x_skip"), x0 = in("x0"), w = in("w");
     const Scalar theta = in.scalar("theta");

@@ -4,6 +4,7 @@
 #include "gpu/emulated/embedding.h"
 #include "gpu/emulated/gates.h"
 #include "gpu/emulated/linear.h"
+#include "gpu/emulated/residual.h"
 
 namespace pairedhead {
 namespace {
@@ -12,6 +13,9 @@ using namespace gpu::emulated;
 
 const std::uint16_t* bits(const Arrays& arrays, const std::string& name) {
   return arrays.at(name).as<std::uint16_t>();
+}
+const std::uint16_t* bits_or_null(const Arrays& arrays, const std::string& name) {
+  return arrays.count(name) > 0 ? bits(arrays, name) : nullptr;
 }
 std::uint16_t* bits(Arrays& arrays, const std::string& name) {
   return arrays.at(name).as<std::uint16_t>();
@@ -30,7 +34,43 @@ MatrixShape matrix_shape(const Parameters& p) {
 
 void rms_norm(const Parameters& p, const Arrays& in, Arrays& out) {
   rms_norm_forward(token_shape(p), bits(in, "x"), bits(out, "outputs/y"));
-  rms_norm_backward(token_shape(p), bits(in, "x"), bits(in, "grad_y"), bits(out, "grads/x"));
+  rms_norm_backward(token_shape(p), bits(in, "x"), bits(in, "grad_y"),
+                    bits_or_null(in, "grad_residual"), bits(out, "grads/x"));
+}
+
+template <bool skips>
+void mix_norm(const Parameters& p, const Arrays& in, Arrays& out) {
+  MixNormRows rows = {
+      .x = bits(in, "x"), .x0 = bits(in, "x0"), .rho = number(in, "rho"), .lam = number(in, "lam")};
+  MixNormGradients grad = {.x = bits(out, "grads/x"),
+                           .x0 = bits(out, "grads/x0"),
+                           .rho = number(out, "grads/rho"),
+                           .lam = number(out, "grads/lam")};
+  if (skips) {
+    rows.x_skip = bits(in, "x_skip");
+    rows.w = bits(in, "w");
+    rows.theta = number(in, "theta");
+    grad.x_skip = bits(out, "grads/x_skip");
+    grad.w = bits(out, "grads/w");
+    grad.theta = number(out, "grads/theta");
+  }
+  const bool gates = in.count("grad_a_gates") > 0;
+  mix_norm_forward(token_shape(p), rows, bits(out, "outputs/mixed"), bits(out, "outputs/a"));
+  mix_norm_backward(token_shape(p), rows, bits(out, "outputs/mixed"),
+                    {.mixed = bits(in, "grad_mixed"),
+                     .a = bits(in, "grad_a"),
+                     .a_gates = gates ? in.at("grad_a_gates").as<float>() : nullptr,
+                     .x_before = bits_or_null(in, "grad_x_before"),
+                     .x0_before = bits_or_null(in, "grad_x0_before")},
+                    grad);
+}
+
+void backout_norm(const Parameters& p, const Arrays& in, Arrays& out) {
+  const float beta = number(in, "beta");
+  backout_norm_forward(token_shape(p), bits(in, "x"), bits(in, "x_back"), beta,
+                       bits(out, "outputs/y"));
+  backout_norm_backward(token_shape(p), bits(in, "x"), bits(in, "x_back"), beta, bits(in, "grad_y"),
+                        bits(out, "grads/x"), bits(out, "grads/x_back"), number(out, "grads/beta"));
 }
 
 void relu_squared(const Parameters& p, const Arrays& in, Arrays& out) {
@@ -130,15 +170,18 @@ void mlp(const Parameters& p, const Arrays& in, Arrays& out) {
 
 const std::map<std::string, EmulatedRun>& emulated_trunk_runs() {
   static const std::map<std::string, EmulatedRun> runs = {{"backout", backout},
+                                                          {"backout_norm", backout_norm},
                                                           {"embedding", embedding},
                                                           {"lambda_linear", lambda_linear},
                                                           {"linear", linear},
+                                                          {"mix_norm", mix_norm<false>},
                                                           {"mlp", mlp},
                                                           {"output_gate", output_gate},
                                                           {"relu_squared", relu_squared},
                                                           {"residual_mix", residual_mix},
                                                           {"rms_norm", rms_norm},
                                                           {"skip", skip},
+                                                          {"skip_mix_norm", mix_norm<true>},
                                                           {"smear", smear},
                                                           {"value_embedding", value_embedding},
                                                           {"value_mix", value_mix}};
