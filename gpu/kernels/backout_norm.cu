@@ -41,8 +41,8 @@ __global__ void __launch_bounds__(row_threads)
   if (token >= shape.tokens) return;
   const auto offset = static_cast<std::int64_t>(token) * shape.width;
   const auto reduced = load_reduced<RowType>(shape, x, x_back, *beta, offset, mutant);
-  store_row<RowType>(y + offset, shape.width,
-                     [&](int n) { return reduced.inverse * reduced.row[n]; });
+  store_rounded<RowType>(y + offset, shape.width,
+                         [&](int n) { return reduced.inverse * reduced.row[n]; });
 }
 
 template <class RowType>
@@ -69,8 +69,8 @@ __global__ void __launch_bounds__(row_threads, 4)
       g[n] = inverse * (grad[n] - reduced.row[n] * inverse * mean);
       of_beta -= g[n] * reduced.x_back[n];
     }
-    store_row<RowType>(grad_x + offset, shape.width, [&](int n) { return g[n]; });
-    store_row<RowType>(grad_x_back + offset, shape.width, [&](int n) { return factor * g[n]; });
+    store_rounded<RowType>(grad_x + offset, shape.width, [&](int n) { return g[n]; });
+    store_rounded<RowType>(grad_x_back + offset, shape.width, [&](int n) { return factor * g[n]; });
   }
   of_beta = warp_sum(of_beta);
   if (threadIdx.x % warp_threads == 0) sums[threadIdx.x / warp_threads][0] = of_beta;

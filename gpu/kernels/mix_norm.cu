@@ -47,8 +47,8 @@ __global__ void __launch_bounds__(row_threads)
   }
   const float inverse =
       inverse_rms(row_sum<RowType>([&](int n) { return row[n] * row[n]; }), shape.width, mutant);
-  store_row<RowType>(mixed + offset, shape.width, [&](int n) { return row[n]; });
-  store_row<RowType>(a + offset, shape.width, [&](int n) { return inverse * row[n]; });
+  store_rounded<RowType>(mixed + offset, shape.width, [&](int n) { return row[n]; });
+  store_rounded<RowType>(a + offset, shape.width, [&](int n) { return inverse * row[n]; });
 }
 
 // As mix_norm_backward takes them.
@@ -64,12 +64,6 @@ struct MixBackward {
   const __nv_bfloat16* grad_x0_before;
   __nv_bfloat16 *grad_x0, *grad_x_skip;
 };
-
-template <class RowType>
-__device__ __forceinline__ RowType load_row_or_zero(const __nv_bfloat16* from, std::int64_t offset,
-                                                    int width) {
-  return from == nullptr ? RowType{} : load_row<RowType>(from + offset, width);
-}
 
 // The gradient of the gates' first chunk of a, zero beyond channel 11.
 template <class RowType>
@@ -147,12 +141,13 @@ __global__ void __launch_bounds__(row_threads, 4)
         of_w[n] += grad_logit * x0[n];
         through_gate[n] = grad_logit * __bfloat162float(p.skip.w[c]);
       }
-      store_row<RowType>(p.grad_x_skip + offset, width,
-                         [&](int n) { return strength * gate * (rho * g[n]); });
+      store_rounded<RowType>(p.grad_x_skip + offset, width,
+                             [&](int n) { return strength * gate * (rho * g[n]); });
     }
     const auto x_before = load_row_or_zero<RowType>(p.grad_x_before, offset, width);
-    store_row<RowType>(p.grad_x + offset, width, [&](int n) { return x_before[n] + rho * g[n]; });
-    store_row<RowType>(p.grad_x0 + offset, width, [&](int n) {
+    store_rounded<RowType>(p.grad_x + offset, width,
+                           [&](int n) { return x_before[n] + rho * g[n]; });
+    store_rounded<RowType>(p.grad_x0 + offset, width, [&](int n) {
       const bool lost = planted(mutant, KernelMutant::mix_drops_x0_before);
       return (lost ? 0 : x0_before[n]) + lam * g[n] + (n < 8 ? through_gate[n % 8] : 0);
     });

@@ -63,7 +63,10 @@ namespace pairedhead::gpu {
   X(skip_after_mix, "skip_mix_norm", "SPEC §11.24", "the skip is added after the mix")             \
   X(skip_gate_undoubled, "skip_mix_norm", "SPEC §11.22", "the skip gate lacks its factor 2")       \
   X(backout_adds, "backout_norm", "own", "beta x_back is added")                                   \
-  X(backout_gradient_unsigned, "backout_norm", "own", "d(x_back) is beta g")
+  X(backout_gradient_unsigned, "backout_norm", "own", "d(x_back) is beta g")                       \
+  X(smear_recursive, "embed_smear_norm", "SPEC §11.20", "the smeared previous token is added")     \
+  X(smear_adjoint_loses_next, "embed_smear_norm", "own", "de lacks what the next token gives")     \
+  X(scatter_keeps_last, "value_embedding", "own", "of a token's rows the last one counts")
 
 enum class KernelMutant {
   none,

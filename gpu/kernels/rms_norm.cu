@@ -15,7 +15,7 @@ __global__ void __launch_bounds__(row_threads)
   const auto row = load_row<RowType>(x + offset, shape.width);
   const float inverse =
       inverse_rms(row_sum<RowType>([&](int n) { return row[n] * row[n]; }), shape.width, mutant);
-  store_row<RowType>(y + offset, shape.width, [&](int n) { return inverse * row[n]; });
+  store_rounded<RowType>(y + offset, shape.width, [&](int n) { return inverse * row[n]; });
 }
 
 // grad_x may be grad_residual, so neither is __restrict__.
@@ -37,7 +37,7 @@ __global__ void __launch_bounds__(row_threads)
   const float products = row_sum<RowType>([&](int n) { return grad[n] * row[n]; });
   const float inverse = inverse_rms(squares, shape.width, mutant);
   const float mean = inverse * products / static_cast<float>(shape.width);
-  store_row<RowType>(grad_x + offset, shape.width, [&](int n) {
+  store_rounded<RowType>(grad_x + offset, shape.width, [&](int n) {
     return residual[n] + inverse * (grad[n] - row[n] * inverse * mean);
   });
 }

@@ -97,29 +97,47 @@ __device__ __forceinline__ RowType load_row(const __nv_bfloat16* from, int width
   return row;
 }
 
-// value(n): what element n of this lane becomes, rounded to bf16 here.
-template <class RowType, class Value>
-__device__ __forceinline__ void store_row(__nv_bfloat16* to, int width, const Value& value) {
+template <class RowType>
+__device__ __forceinline__ RowType load_row_or_zero(const __nv_bfloat16* from, std::int64_t offset,
+                                                    int width) {
+  return from == nullptr ? RowType{} : load_row<RowType>(from + offset, width);
+}
+
+template <class RowType>
+__device__ __forceinline__ void store_row(__nv_bfloat16* to, int width, const RowType& row) {
 #pragma unroll
   for (int chunk = 0; chunk < RowType::chunks; ++chunk) {
     const int begin = RowType::channel(8 * chunk);
+    const unsigned* words = row.words + 4 * chunk;
     if constexpr (RowType::aligned) {
-      __nv_bfloat162 pairs[4];
-#pragma unroll
-      for (int pair = 0; pair < 4; ++pair) {
-        const int n = 8 * chunk + 2 * pair;
-        pairs[pair] = __floats2bfloat162_rn(value(n), value(n + 1));
-      }
       if (begin < width) {
-        *reinterpret_cast<uint4*>(to + begin) = *reinterpret_cast<const uint4*>(pairs);
+        *reinterpret_cast<uint4*>(to + begin) = uint4{words[0], words[1], words[2], words[3]};
       }
     } else {
 #pragma unroll
       for (int i = 0; i < 8; ++i) {
-        if (begin + i < width) to[begin + i] = __float2bfloat16_rn(value(8 * chunk + i));
+        const unsigned bits = i % 2 == 0 ? words[i / 2] & 0xffffu : words[i / 2] >> 16;
+        if (begin + i < width) to[begin + i] = __ushort_as_bfloat16(static_cast<ushort>(bits));
       }
     }
   }
+}
+
+// value(n): what element n of this lane becomes, rounded to bf16 here.
+template <class RowType, class Value>
+__device__ __forceinline__ RowType rounded_row(const Value& value) {
+  RowType row;
+#pragma unroll
+  for (int word = 0; word < RowType::elements / 2; ++word) {
+    const __nv_bfloat162 pair = __floats2bfloat162_rn(value(2 * word), value(2 * word + 1));
+    row.words[word] = *reinterpret_cast<const unsigned*>(&pair);
+  }
+  return row;
+}
+
+template <class RowType, class Value>
+__device__ __forceinline__ void store_rounded(__nv_bfloat16* to, int width, const Value& value) {
+  store_row(to, width, rounded_row<RowType>(value));
 }
 
 // The sum over the row of term(n), in every lane.

@@ -57,6 +57,28 @@ void add_rotary_table(std::vector<BenchSetting>& plan) {
   }
 }
 
+// What the trunk launches once a layer or once a pass, in the first and the last phase.
+void add_trunk(std::vector<BenchSetting>& plan) {
+  struct Row {
+    const char *component, *parameters;
+  };
+  constexpr Row rows[] = {
+      {"embed_smear_norm", "C=768 V=50304 entry=1 tied=0 fill=normal"},
+      {"value_embedding", "C=768 V=50304 fill=normal"},
+      {"mix_norm", "C=768 gates=1 x_before=0 x0_before=1 fill=normal"},
+      {"skip_mix_norm", "C=768 gates=0 x_before=0 x0_before=1 fill=normal"},
+      {"rms_norm", "C=768 residual=1 fill=normal"},
+      {"backout_norm", "C=768 fill=normal"},
+  };
+  for (const Row& row : rows) {
+    for (const Index tokens : {16384, 49152}) {
+      plan.push_back({row.component, fmt::format("T={}", tokens),
+                      Parameters::parse(row.parameters).set("T", tokens), std::nullopt,
+                      std::nullopt});
+    }
+  }
+}
+
 }  // namespace
 
 std::vector<BenchSetting> bench_plan(const std::vector<std::string>& components,
@@ -65,15 +87,16 @@ std::vector<BenchSetting> bench_plan(const std::vector<std::string>& components,
   add_attention(shard, plan);
   add_qk_prepare(plan);
   add_rotary_table(plan);
+  add_trunk(plan);
+  std::vector<std::string> timed;
+  for (const BenchSetting& setting : plan) {
+    if (timed.empty() || timed.back() != setting.component) timed.push_back(setting.component);
+  }
   for (const std::string& name : components) {
     component_named(name);
-    const auto times = [&](const BenchSetting& setting) { return setting.component == name; };
-    if (std::none_of(plan.begin(), plan.end(), times)) {
-      throw InputError(
-          "--component: expected one that has a kernel of its own, attention_plain, "
-          "attention_paired, qk_prepare or rotary_table, got \"" +
-          name + "\"");
-    }
+    if (std::count(timed.begin(), timed.end(), name) > 0) continue;
+    throw InputError(fmt::format("--component: expected one of {}, which are timed, got \"{}\"",
+                                 fmt::join(timed, ", "), name));
   }
   if (components.empty()) return plan;
   std::vector<BenchSetting> chosen;

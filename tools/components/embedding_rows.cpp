@@ -1,6 +1,7 @@
 #include <algorithm>
 #include <array>
 
+#include "reference/embed_smear_norm.h"
 #include "reference/embedding.h"
 #include "tools/components/row_plan.h"
 #include "tools/components/rows.h"
@@ -36,6 +37,7 @@ Component embedding() {
        {{"tokens", {"T"}, DType::int32, "tokens"}, {"table", {"V", "C"}, DType::bf16, "case"}},
        {{"e", {"T", "C"}}},
        {"outputs/e"}});
+  component.fused_into = "embed_smear_norm";
   evaluate_with(component, []<class Scalar>(const CaseInputs<Scalar>& in, Rounding) {
     const auto table = in("table");
     const auto tokens = in.indices("tokens");
@@ -54,6 +56,10 @@ Component value_embedding() {
     plan.moved.push_back("outputs/ve_" + n);
   }
   Component component = table_row(plan);
+  // Two tokens share 4000 places: sums of thousands of rows.
+  component.edges.push_back(Parameters::parse("T=4000 C=12 V=2 fill=normal"));
+  component.edges.push_back(Parameters::parse("T=100 C=300 V=9 fill=normal"));
+  component.edges.push_back(Parameters::parse("T=90 C=261 V=5 fill=normal"));
   evaluate_with(component, []<class Scalar>(const CaseInputs<Scalar>& in, Rounding) {
     using Three = reference::ThreeTensors<Scalar>;
     const auto tokens = in.indices("tokens");
@@ -71,8 +77,62 @@ Component value_embedding() {
   return component;
 }
 
+// Lookup, smear and norm as the trainer launches them, and the scatter into the table's gradient.
+Component embed_smear_norm() {
+  const RowPlan plan = {
+      .name = "embed_smear_norm",
+      .spec_section = "SPEC §3.1",
+      .inputs = {{"tokens", {"T"}, DType::int32, "tokens"},
+                 {"table", {"V", "C"}, DType::bf16, "case"},
+                 {"w", {"1", "12"}},
+                 {"lam", {"1"}, DType::fp32, "scalar"}},
+      .outputs = {{"x0", {"T", "C"}}},
+      .incoming = {{"grad_x", {"T", "C"}, DType::bf16, "normal", "entry"},
+                   {"grad_table_before", {"V", "C"}, DType::bf16, "normal", "tied"}}};
+  Component component = table_row(plan);
+  add_switches(component, {"entry", "tied"});
+  component.edges.clear();
+  for (const char* edge :
+       {"T=8 C=12 V=3 fill=normal entry=1 tied=1", "T=300 C=13 V=800 fill=normal entry=1 tied=1",
+        "T=500 C=32 V=300 fill=tiny entry=1 tied=0", "T=33 C=768 V=20 fill=sharp entry=0 tied=0",
+        "T=18 C=1024 V=3 fill=normal entry=1 tied=1",
+        "T=17 C=775 V=30 fill=normal entry=0 tied=0"}) {
+    component.edges.push_back(Parameters::parse(edge));
+  }
+  // The first token is left alone: with no other, nothing reaches the gate.
+  component.trivial = [](const Parameters& p, const OutputRow& row) {
+    return p.integer("T") == 1 && (row.name == "w" || row.name == "lam");
+  };
+  // Forward reads a row a token and writes one; backward reads it, what comes in, and the gradient
+  // of the rows that it wrote, and writes every row of the table's.
+  component.work = [](const Parameters& p, bool backward) {
+    const auto rows = [&](Index count) { return 2 * static_cast<double>(count * p.integer("C")); };
+    const Index tokens = p.integer("T"), entry = p.integer("entry");
+    if (!backward) return Work{rows(2 * tokens), 0};
+    const Index tables = p.integer("tied") == 1 ? 2 : 1;
+    return Work{rows((4 + entry) * tokens + tables * p.integer("V")), 0};
+  };
+  evaluate_with(component, []<class Scalar>(const CaseInputs<Scalar>& in, Rounding rounding) {
+    const auto tokens = in.indices("tokens");
+    const auto table = in("table"), w = in("w");
+    const Scalar lam = in.scalar("lam");
+    Tensor<Scalar> grad_x0 = in("grad_x0");
+    const Tensor<Scalar> grad_x = in.optional("grad_x");
+    for (Index i = 0; i < grad_x.size(); ++i) grad_x0[i] += grad_x[i];
+    auto grad = reference::embed_smear_norm_backward(tokens, table, w, lam, grad_x0,
+                                                     in.optional("grad_table_before"), rounding);
+    return TensorsOf<Scalar>{{"outputs/x0", reference::embed_smear_norm(tokens, table, w, lam)},
+                             {"grads/table", std::move(grad.table)},
+                             {"grads/w", std::move(grad.w)},
+                             {"grads/lam", one_value(grad.lam)}};
+  });
+  return component;
+}
+
 }  // namespace
 
-std::vector<Component> embedding_rows() { return {embedding(), value_embedding()}; }
+std::vector<Component> embedding_rows() {
+  return {embedding(), value_embedding(), embed_smear_norm()};
+}
 
 }  // namespace pairedhead

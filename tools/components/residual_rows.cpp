@@ -71,8 +71,8 @@ Component mix_norm(bool skips) {
   }
   add_switches(component, {"gates", "x_before", "x0_before"});
   component.edges.clear();
-  for (const char* edge : {"T=1 C=12 fill=normal gates=0 x_before=0 x0_before=0",
-                           "T=2 C=13 fill=normal gates=1 x_before=1 x0_before=1",
+  for (const char* edge : {"T=1 C=12 fill=normal gates=1 x_before=1 x0_before=1",
+                           "T=300 C=13 fill=normal gates=1 x_before=1 x0_before=1",
                            "T=20 C=768 fill=powers gates=1 x_before=0 x0_before=1",
                            "T=20 C=768 fill=normal gates=0 x_before=1 x0_before=0",
                            "T=160 C=96 fill=sharp gates=1 x_before=1 x0_before=0",
@@ -95,7 +95,7 @@ Component backout_norm() {
                                    .outputs = {{"y", rows_of_tokens}}});
   component.edges.clear();
   for (const char* edge :
-       {"T=1 C=12 fill=normal", "T=2 C=13 fill=normal", "T=20 C=768 fill=tiny",
+       {"T=1 C=12 fill=normal", "T=400 C=13 fill=normal", "T=20 C=768 fill=tiny",
         "T=160 C=96 fill=sharp", "T=15 C=1024 fill=normal", "T=19 C=775 fill=integers"}) {
     component.edges.push_back(Parameters::parse(edge));
   }

@@ -15,7 +15,7 @@ std::vector<Component> qk_rows();         // qk_norm, qk_prepare
 std::vector<Component> attention_rows();  // attention_plain, attention_paired
 std::vector<Component> trunk_rows();      // norm, relu_squared, gates and mixes
 std::vector<Component> residual_rows();   // mix_norm, skip_mix_norm, backout_norm
-std::vector<Component> embedding_rows();  // embedding, value_embedding
+std::vector<Component> embedding_rows();  // embedding, value_embedding, embed_smear_norm
 std::vector<Component> linear_rows();     // linear, lambda_linear, mlp
 std::vector<Component> head_rows();       // head_fp8, softcap, softcap_loss
 std::vector<Component> block_rows();      // block

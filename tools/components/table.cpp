@@ -29,6 +29,7 @@ const std::vector<std::string>& table_order() {
                                                  "embedding",
                                                  "value_embedding",
                                                  "smear",
+                                                 "embed_smear_norm",
                                                  "residual_mix",
                                                  "skip",
                                                  "backout",

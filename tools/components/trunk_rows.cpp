@@ -131,6 +131,7 @@ Component smear() {
                                     {"w", {"1", "12"}},
                                     {"lam", {"1"}, DType::fp32, "scalar"}},
                                    {{"s", {"T", "C"}}}});
+  component.fused_into = "embed_smear_norm";
   // The first token is left alone: with no other, nothing reaches the gate.
   component.trivial = [](const Parameters& p, const OutputRow&) { return p.integer("T") == 1; };
   evaluate_with(component, []<class Scalar>(const CaseInputs<Scalar>& in, Rounding) {

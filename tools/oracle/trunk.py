@@ -38,6 +38,23 @@ def smear(e, w, lam):
     return (torch.eye(tokens, dtype=e.dtype) + lam * gate(e, w) * previous) @ e
 
 
+def rms(x):
+    return x * (x.square().mean(dim=-1, keepdim=True) + 2.0**-23).rsqrt()
+
+
+def mix_norm(x, x0, rho, lam):
+    mixed = residual_mix(x, x0, rho, lam)
+    return mixed, rms(mixed)
+
+
+def skip_mix_norm(x, x0, rho, lam, x_skip, w, theta):
+    return mix_norm(skip(x, x_skip, x0, w, theta), x0, rho, lam)
+
+
+def backout_norm(x, x_back, beta):
+    return (rms(backout(x, x_back, beta)),)
+
+
 def output_gate(y, a, w):
     return torch.einsum("thd,th->thd", y, gate(a, w))
 

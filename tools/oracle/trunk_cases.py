@@ -27,6 +27,14 @@ COMPONENTS = {
     "backout": (trunk.backout, {"x": TOKENS, "x_back": TOKENS, "beta": SCALAR}, "reduced"),
 }
 
+# Fused kernels: the function, its inputs, and its outputs.
+MIX = {"x": TOKENS, "x0": TOKENS, "rho": SCALAR, "lam": SCALAR}
+FUSED = {
+    "mix_norm": (trunk.mix_norm, MIX, ("mixed", "a")),
+    "skip_mix_norm": (trunk.skip_mix_norm, {**MIX, "x_skip": TOKENS, "w": (1, 12), "theta": SCALAR}, ("mixed", "a")),
+    "backout_norm": (trunk.backout_norm, {"x": TOKENS, "x_back": TOKENS, "beta": SCALAR}, ("y",)),
+}
+
 # Extents by component: those of a matrix product, of heads, or of tokens.
 SHAPES = {
     "linear": [dict(T=1, K=8, N=8), dict(T=7, K=24, N=16)],
@@ -46,14 +54,24 @@ def float64(array):
     return torch.tensor(np.asarray(array, dtype=np.float64), requires_grad=True)
 
 
-def differentiate(case, outputs, leaves):
-    """Fills case.outputs, and case.grads of `leaves` for the incoming gradients inputs/grad_NAME."""
-    total = sum((y * torch.tensor(case.inputs["grad_" + name][0], dtype=torch.float64)).sum()
-                for name, y in outputs.items())
+def differentiate(case, outputs, leaves, more=0):
+    """Fills case.outputs, and case.grads of `leaves` for the incoming gradients inputs/grad_NAME and of `more`."""
+    total = more + sum((y * torch.tensor(case.inputs["grad_" + name][0], dtype=torch.float64)).sum()
+                       for name, y in outputs.items())
     grads = torch.autograd.grad(total, list(leaves.values()))
     case.grads = {name: (g.numpy(), case.inputs[name][1]) for name, g in zip(leaves, grads)}
     case.outputs = {name: (y.detach().numpy(), "bf16") for name, y in outputs.items()}
     return case
+
+
+def draw_inputs(case, random, inputs, extent):
+    for name, axes in inputs.items():
+        shape = tuple(extent.get(axis, axis) for axis in axes)
+        value, dtype = normal(random, *shape), "bf16"
+        if axes == SCALAR:
+            value, dtype = random.uniform(-1.5, 1.5, 1).astype(np.float32), "fp32"
+        case.inputs[name] = (value, dtype)
+    return {name: float64(value) for name, (value, _) in case.inputs.items()}
 
 
 def case_of(component, seed, extents):
@@ -61,16 +79,50 @@ def case_of(component, seed, extents):
     random = np.random.default_rng(seed)
     extent = {**extents, "C": extents.get("C", extents.get("H", 0) * extents.get("D", 0))}
     case = Case(component, seed, extents, {})
-    for name, axes in inputs.items():
-        shape = tuple(extent.get(axis, axis) for axis in axes)
-        value, dtype = normal(random, *shape), "bf16"
-        if axes == SCALAR:
-            value, dtype = random.uniform(-1.5, 1.5, 1).astype(np.float32), "fp32"
-        case.inputs[name] = (value, dtype)
-    leaves = {name: float64(value) for name, (value, _) in case.inputs.items()}
+    leaves = draw_inputs(case, random, inputs, extent)
     y = function(*leaves.values())
     case.inputs["grad_" + output] = (normal(random, *y.shape), "bf16")
     return differentiate(case, {output: y}, leaves)
+
+
+def fused_case(component, seed, T, C):
+    """What later layers give to x and x0, and the gates to a, is added to the gradients' total by hand."""
+    function, inputs, outputs = FUSED[component]
+    random = np.random.default_rng(seed)
+    case = Case(component, seed, dict(T=T, C=C), {})
+    leaves = draw_inputs(case, random, inputs, dict(T=T, C=C))
+    results = dict(zip(outputs, function(*leaves.values())))
+    for name in outputs:
+        case.inputs["grad_" + name] = (normal(random, T, C), "bf16")
+    more = 0
+    if "a" in results:
+        case.parameters.update(gates=1, x_before=1, x0_before=1)
+        gates = random.standard_normal((T, trunk.GATE_CHANNELS)).astype(np.float32)
+        case.inputs["grad_a_gates"] = (gates, "fp32")
+        more = (results["a"][:, : trunk.GATE_CHANNELS] * torch.tensor(gates, dtype=torch.float64)).sum()
+        for name in ("x", "x0"):
+            before = normal(random, T, C)
+            case.inputs[f"grad_{name}_before"] = (before, "bf16")
+            more = more + (leaves[name] * torch.tensor(before, dtype=torch.float64)).sum()
+    return differentiate(case, results, leaves, more)
+
+
+def embed_smear_norm_case(component, seed, T, C, V):
+    """A tied table: its gradient begins with what the head gives."""
+    random = np.random.default_rng(seed)
+    tokens = random.integers(0, V, T)
+    case = Case(component, seed, dict(T=T, C=C, V=V, tied=1), {"tokens": (tokens.astype(np.int32), "int32")})
+    case.inputs["table"] = (normal(random, V, C), "bf16")
+    case.inputs["w"] = (normal(random, 1, trunk.GATE_CHANNELS), "bf16")
+    case.inputs["lam"] = (random.uniform(-1.5, 1.5, 1).astype(np.float32), "fp32")
+    leaves = {name: float64(case.inputs[name][0]) for name in ("table", "w", "lam")}
+    e = trunk.embedding(torch.from_numpy(tokens), leaves["table"])
+    x0 = trunk.rms(trunk.smear(e, leaves["w"], leaves["lam"]))
+    case.inputs["grad_x0"] = (normal(random, T, C), "bf16")
+    before = normal(random, V, C)
+    case.inputs["grad_table_before"] = (before, "bf16")
+    more = (leaves["table"] * torch.tensor(before, dtype=torch.float64)).sum()
+    return differentiate(case, {"x0": x0}, leaves, more)
 
 
 def lookup_case(component, seed, T, C, V):
@@ -91,6 +143,9 @@ def component_cases():
     for i, component in enumerate(COMPONENTS):
         shapes = SHAPES[FAMILY.get(component, "tokens")]
         yield component, [case_of(component, 400 + 10 * i + j, shape) for j, shape in enumerate(shapes)]
+    for i, component in enumerate(FUSED):
+        yield component, [fused_case(component, 540 + i, 3, 13)]
+    yield "embed_smear_norm", [embed_smear_norm_case("embed_smear_norm", 550, 7, 12, 4)]
     for i, component in enumerate(("embedding", "value_embedding")):
         yield component, [lookup_case(component, 520 + 10 * i + j, *shape)
                           for j, shape in enumerate([(11, 12, 5), (3, 12, 8)])]

@@ -133,12 +133,26 @@ void lookup(const Parameters& p, const Arrays& in, Arrays& out, const std::strin
             const std::string& e) {
   const auto* tokens = in.at("tokens").as<std::int32_t>();
   embedding_forward(token_shape(p), tokens, bits(in, table), bits(out, "outputs/" + e));
-  embedding_backward(token_shape(p), tokens, bits(in, "grad_" + e), extent(p, "V"),
+  embedding_backward(token_shape(p), tokens, bits(in, "grad_" + e), nullptr, extent(p, "V"),
                      bits(out, "grads/" + table));
 }
 
 void embedding(const Parameters& p, const Arrays& in, Arrays& out) {
   lookup(p, in, out, "table", "e");
+}
+
+void embed_smear_norm(const Parameters& p, const Arrays& in, Arrays& out) {
+  const TokenShape shape = token_shape(p);
+  const auto* tokens = in.at("tokens").as<std::int32_t>();
+  const float lam = number(in, "lam");
+  std::vector<std::uint16_t> grad_e(static_cast<std::size_t>(shape.size()));
+  embed_smear_norm_forward(shape, tokens, bits(in, "table"), bits(in, "w"), lam,
+                           bits(out, "outputs/x0"));
+  embed_smear_norm_backward(shape, tokens, bits(in, "table"), bits(in, "w"), lam,
+                            bits(in, "grad_x0"), bits_or_null(in, "grad_x"), grad_e.data(),
+                            bits(out, "grads/w"), number(out, "grads/lam"));
+  embedding_backward(shape, tokens, grad_e.data(), bits_or_null(in, "grad_table_before"),
+                     extent(p, "V"), bits(out, "grads/table"));
 }
 
 void value_embedding(const Parameters& p, const Arrays& in, Arrays& out) {
@@ -171,6 +185,7 @@ void mlp(const Parameters& p, const Arrays& in, Arrays& out) {
 const std::map<std::string, EmulatedRun>& emulated_trunk_runs() {
   static const std::map<std::string, EmulatedRun> runs = {{"backout", backout},
                                                           {"backout_norm", backout_norm},
+                                                          {"embed_smear_norm", embed_smear_norm},
                                                           {"embedding", embedding},
                                                           {"lambda_linear", lambda_linear},
                                                           {"linear", linear},

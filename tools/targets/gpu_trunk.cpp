@@ -1,3 +1,6 @@
+#include <array>
+
+#include "gpu/kernels/embedding.h"
 #include "gpu/kernels/residual.h"
 #include "tools/targets/gpu_case.h"
 
@@ -71,10 +74,84 @@ GpuLaunches backout_norm(GpuCase& c) {
               }};
 }
 
+gpu::EmbeddingShape embedding_shape(GpuCase& c, const char* table) {
+  const Shape& shape = c.inputs().at(table).shape;
+  return {.tokens = static_cast<int>(c.inputs().at("tokens").size()),
+          .width = static_cast<int>(shape.at(1)),
+          .vocabulary = static_cast<int>(shape.at(0))};
+}
+
+std::int32_t* order_of_tokens(GpuCase& c, const gpu::EmbeddingShape& shape) {
+  const std::size_t bytes = static_cast<std::size_t>(shape.tokens) * sizeof(std::int32_t);
+  return static_cast<std::int32_t*>(c.scratch("order", bytes));
+}
+
+GpuLaunches embed_smear_norm(GpuCase& c) {
+  const gpu::EmbeddingShape shape = embedding_shape(c, "table");
+  const auto tokens = c.at<std::int32_t>("tokens");
+  const auto table = c.bf16("table"), w = c.bf16("w"), x0 = c.bf16("outputs/x0");
+  const auto lam = c.fp32("lam"), grad_lam = c.fp32("grads/lam");
+  const auto grad_x0 = c.bf16("grad_x0"), grad_x = bf16_or_null(c, "grad_x");
+  const auto before = bf16_or_null(c, "grad_table_before");
+  const auto grad_table = c.bf16("grads/table"), grad_w = c.bf16("grads/w");
+  const std::size_t table_bytes = c.inputs().at("table").bytes.size();
+  const std::size_t rows_bytes = c.outputs().at("outputs/x0").bytes.size();
+  const auto grad_e = static_cast<__nv_bfloat16*>(c.scratch("grad_e", rows_bytes));
+  std::int32_t* const order = order_of_tokens(c, shape);
+  void* const workspace = c.scratch("workspace", gpu::embedding_workspace_bytes(shape));
+  return {.forward =
+              [=](cudaStream_t stream) {
+                embed_smear_norm_forward(shape, tokens, table, w, lam, x0, stream);
+              },
+          .backward =
+              [=](cudaStream_t stream) {
+                embed_smear_norm_backward(shape, tokens, table, w, lam, grad_x0, grad_x, grad_e,
+                                          grad_w, grad_lam, workspace, stream);
+                sort_tokens(shape, tokens, order, workspace, stream);
+                if (before != nullptr) {
+                  CUDA_CHECK(cudaMemcpyAsync(grad_table, before, table_bytes,
+                                             cudaMemcpyDeviceToDevice, stream));
+                }
+                scatter_rows(shape, tokens, order, grad_e, before == nullptr, grad_table, workspace,
+                             stream);
+              }};
+}
+
+GpuLaunches value_embedding(GpuCase& c) {
+  const gpu::EmbeddingShape shape = embedding_shape(c, "value_embed_0");
+  struct Table {
+    const __nv_bfloat16 *table, *grad_ve;
+    __nv_bfloat16 *ve, *grad_table;
+  };
+  std::array<Table, 3> tables;
+  for (std::size_t i = 0; i < tables.size(); ++i) {
+    const std::string n = std::to_string(i);
+    tables[i] = {c.bf16("value_embed_" + n), c.bf16("grad_ve_" + n), c.bf16("outputs/ve_" + n),
+                 c.bf16("grads/value_embed_" + n)};
+  }
+  const auto tokens = c.at<std::int32_t>("tokens");
+  std::int32_t* const order = order_of_tokens(c, shape);
+  void* const workspace = c.scratch("workspace", gpu::embedding_workspace_bytes(shape));
+  return {.forward =
+              [=](cudaStream_t stream) {
+                for (const Table& t : tables) gather_rows(shape, tokens, t.table, t.ve, stream);
+              },
+          .backward =
+              [=](cudaStream_t stream) {
+                sort_tokens(shape, tokens, order, workspace, stream);
+                for (const Table& t : tables) {
+                  scatter_rows(shape, tokens, order, t.grad_ve, true, t.grad_table, workspace,
+                               stream);
+                }
+              }};
+}
+
 }  // namespace
 
 GpuCalls gpu_trunk_calls() {
-  return {{"rms_norm", rms_norm},
+  return {{"embed_smear_norm", embed_smear_norm},
+          {"value_embedding", value_embedding},
+          {"rms_norm", rms_norm},
           {"mix_norm", mix_norm},
           {"skip_mix_norm", mix_norm},
           {"backout_norm", backout_norm}};

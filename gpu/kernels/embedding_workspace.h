@@ -1,0 +1,12 @@
+#pragma once
+
+#include <cstddef>
+
+#include "gpu/kernels/embedding.h"
+
+namespace pairedhead::gpu {
+
+// What embed_smear_norm_backward needs of the workspace that the embedding's functions share.
+std::size_t smear_workspace_bytes(const EmbeddingShape& shape);
+
+}  // namespace pairedhead::gpu
