@@ -127,17 +127,26 @@ const LinearAlgebra::Plan& LinearAlgebra::plan_of(const Product& product, const 
   const auto stride = [](std::int64_t given, std::int64_t contiguous) {
     return given > 0 ? given : contiguous;
   };
+  const int planned_batch = product.planned_batch > 0 ? product.planned_batch : product.batch;
   const std::int64_t rows_a = product.transpose_a ? product.depth : product.rows;
   const std::int64_t columns_a = product.transpose_a ? product.rows : product.depth;
   const std::int64_t rows_b = product.transpose_b ? product.columns : product.depth;
   const std::int64_t columns_b = product.transpose_b ? product.depth : product.columns;
-  plan.a = layout_of(type_a, rows_a, columns_a, stride(product.stride_a, columns_a), product.batch,
+  const auto layout_a = [&](int batch) {
+    return layout_of(type_a, rows_a, columns_a, stride(product.stride_a, columns_a), batch,
                      product.batch_a);
-  plan.b = layout_of(type_b, rows_b, columns_b, stride(product.stride_b, columns_b), product.batch,
+  };
+  const auto layout_b = [&](int batch) {
+    return layout_of(type_b, rows_b, columns_b, stride(product.stride_b, columns_b), batch,
                      product.batch_b);
-  plan.result = layout_of(type_result, product.rows, product.columns,
-                          stride(product.stride_result, product.columns), product.batch,
-                          product.batch_result);
+  };
+  const auto layout_result = [&](int batch) {
+    return layout_of(type_result, product.rows, product.columns,
+                     stride(product.stride_result, product.columns), batch, product.batch_result);
+  };
+  plan.a = layout_a(product.batch);
+  plan.b = layout_b(product.batch);
+  plan.result = layout_result(product.batch);
 
   Preference preference;
   check(cublasLtMatmulPreferenceCreate(preference.address()), "cublasLtMatmulPreferenceCreate");
@@ -153,9 +162,12 @@ const LinearAlgebra::Plan& LinearAlgebra::plan_of(const Product& product, const 
   set(preference, CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_D_BYTES, aligned_result);
   cublasLtMatmulHeuristicResult_t heuristic = {};
   int found_algorithms = 0;
-  check(cublasLtMatmulAlgoGetHeuristic(handle_, plan.operation, plan.b, plan.a, plan.result,
-                                       plan.result, preference, 1, &heuristic, &found_algorithms),
-        "cublasLtMatmulAlgoGetHeuristic");
+  const Layout planned_a = layout_a(planned_batch), planned_b = layout_b(planned_batch);
+  const Layout planned_result = layout_result(planned_batch);
+  check(
+      cublasLtMatmulAlgoGetHeuristic(handle_, plan.operation, planned_b, planned_a, planned_result,
+                                     planned_result, preference, 1, &heuristic, &found_algorithms),
+      "cublasLtMatmulAlgoGetHeuristic");
   if (found_algorithms == 0) {
     throw CudaError("cublasLtMatmulAlgoGetHeuristic: no algorithm for a product of " +
                     std::to_string(product.rows) + " x " + std::to_string(product.columns) + " x " +

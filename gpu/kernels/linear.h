@@ -36,6 +36,7 @@ struct Product {
   std::int64_t stride_a = 0, stride_b = 0;  // elements between the rows of a matrix as it is
   std::int64_t stride_result = 0;           // stored; 0: they are contiguous
   int batch = 1;
+  int planned_batch = 0;  // the algorithm is chosen as for so many problems; 0: as for `batch`
   std::int64_t batch_a = 0, batch_b = 0, batch_result = 0;  // elements between problems
 
   auto operator<=>(const Product&) const = default;

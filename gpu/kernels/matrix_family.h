@@ -13,6 +13,9 @@ namespace pairedhead::gpu {
 struct MatrixFamily {
   int matrices = 1;
   std::int64_t rows = 0, columns = 0;
+  // Of the family that this is a part of, 0 for a whole one: a matrix gets the same bits in a part
+  // as in the whole.
+  int matrices_of_whole = 0;
 
   __host__ __device__ std::int64_t count_of_each() const { return rows * columns; }
   __host__ __device__ std::int64_t count() const { return matrices * count_of_each(); }
