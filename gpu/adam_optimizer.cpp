@@ -11,6 +11,7 @@ namespace pairedhead::gpu {
 namespace {
 
 constexpr double base_rate = 0.008, base_decay = 0.005;
+constexpr std::int64_t unit = 8;  // elements: what is kept of a parameter begins at a multiple
 
 // SPEC §6.3.
 struct Betas {
@@ -41,23 +42,34 @@ void copy(float* to, const float* from, std::int64_t count, cudaStream_t stream)
 
 }  // namespace
 
-AdamOptimizer::AdamOptimizer(const ParameterLayout& layout, Arena& arena) {
+AdamOptimizer::AdamOptimizer(const ParameterLayout& layout, const Ownership& ownership, int rank,
+                             Arena& arena) {
+  std::int64_t end = 0;
   for (const ParameterPlace& place : layout.places()) {
     if (place.info.optimizer != reference::Optimizer::adam) continue;
-    if (moved_.empty()) first_ = place.offset;
     const Betas& row = betas_of(place.info.label);
-    moved_.push_back({place, row.beta1, row.beta2, 0, place.info.name != "embed"});
+    const std::vector<reference::Owned>& rows = ownership.rows(place.info.name);
+    const reference::Owned mine = rows[static_cast<std::size_t>(rank)];
+    const std::int64_t elements = place.count / place.info.shape[0];  // of a row
+    moved_.push_back({.place = place,
+                      .rows = rows,
+                      .first = place.offset + mine.first_row * elements,
+                      .count = mine.rows * elements,
+                      .kept = end,
+                      .beta1 = row.beta1,
+                      .beta2 = row.beta2,
+                      .updates = 0,
+                      .split = place.info.name != "embed"});
+    end += (moved_.back().count + unit - 1) / unit * unit;
   }
-  bf16_count_ = layout.bf16_count() - first_;
-  fp32_count_ = layout.fp32_count();
-  for (GradientSums* buffers : {&first_moment_, &second_moment_, &pending_}) {
-    *buffers = {arena.take<float>(bf16_count_), arena.take<float>(fp32_count_)};
+  for (float** buffer : {&first_moment_, &second_moment_, &pending_}) {
+    *buffer = arena.take<float>(end);
   }
   factors_ = arena.take<AdamFactors>(static_cast<std::int64_t>(moved_.size()));
 }
 
-float* AdamOptimizer::place_in(const GradientSums& buffers, const ParameterPlace& place) const {
-  return place.bf16() ? buffers.of_bf16 + (place.offset - first_) : buffers.of_fp32 + place.offset;
+const float* AdamOptimizer::gradient(const GradientSums& gradients, const Moved& one) {
+  return (one.place.bf16() ? gradients.of_bf16 : gradients.of_fp32) + one.first;
 }
 
 AdamOptimizer::Moved& AdamOptimizer::moved(const std::string& name) {
@@ -78,8 +90,9 @@ void AdamOptimizer::prepare(double learning_rate, cudaStream_t stream) {
 }
 
 void AdamOptimizer::enqueue_keep(const GradientSums& gradients, cudaStream_t stream) const {
-  copy(pending_.of_bf16, gradients.of_bf16 + first_, bf16_count_, stream);
-  copy(pending_.of_fp32, gradients.of_fp32, fp32_count_, stream);
+  for (const Moved& one : moved_) {
+    if (one.split) copy(pending_ + one.kept, gradient(gradients, one), one.count, stream);
+  }
 }
 
 void AdamOptimizer::enqueue_update(const ParameterBuffers& parameters,
@@ -87,17 +100,15 @@ void AdamOptimizer::enqueue_update(const ParameterBuffers& parameters,
   std::vector<AdamTensor> tensors;
   for (const Moved& one : moved_) {
     if (!one.split) continue;
-    const ParameterPlace& place = one.place;
-    void* const parameter = place.bf16() ? static_cast<void*>(parameters.matrix(place))
-                                         : static_cast<void*>(parameters.vector(place));
-    tensors.push_back(
-        {.parameter = parameter,
-         .bf16 = place.bf16(),
-         .gradient = (place.bf16() ? gradients.of_bf16 : gradients.of_fp32) + place.offset,
-         .earlier = place_in(pending_, place),
-         .first_moment = place_in(first_moment_, place),
-         .second_moment = place_in(second_moment_, place),
-         .count = place.count});
+    const bool bf16 = one.place.bf16();
+    tensors.push_back({.parameter = bf16 ? static_cast<void*>(parameters.bf16 + one.first)
+                                         : static_cast<void*>(parameters.fp32 + one.first),
+                       .bf16 = bf16,
+                       .gradient = gradient(gradients, one),
+                       .earlier = pending_ + one.kept,
+                       .first_moment = first_moment_ + one.kept,
+                       .second_moment = second_moment_ + one.kept,
+                       .count = one.count});
   }
   adam_update(tensors, factors_, stream);
 }
@@ -114,8 +125,8 @@ void AdamOptimizer::split_embedding(const ParameterBuffers& parameters, cudaStre
   CUDA_CHECK(cudaMemcpyAsync(parameters.matrix(embed.place), parameters.matrix(head.place),
                              static_cast<std::size_t>(head.place.count) * sizeof(__nv_bfloat16),
                              cudaMemcpyDeviceToDevice, stream));
-  for (const GradientSums* moment : {&first_moment_, &second_moment_}) {
-    copy(place_in(*moment, embed.place), place_in(*moment, head.place), head.place.count, stream);
+  for (float* const moment : {first_moment_, second_moment_}) {
+    copy(moment + embed.kept, moment + head.kept, head.count, stream);
   }
   embed.updates = head.updates;
   embed.split = true;
@@ -139,8 +150,8 @@ void AdamOptimizer::resume(const std::map<std::string, Index>& updates) {
 
 std::vector<StateTensor> AdamOptimizer::state() const {
   std::vector<StateTensor> state;
-  const auto add = [&](const std::string& name, const GradientSums& buffers, const Moved& one) {
-    state.push_back({name, DType::fp32, one.place.info.shape, place_in(buffers, one.place)});
+  const auto add = [&](const std::string& name, float* buffer, const Moved& one) {
+    state.push_back({name, DType::fp32, one.place.info.shape, buffer + one.kept, one.rows});
   };
   for (const Moved& one : moved_) {
     const std::string& name = one.place.info.name;

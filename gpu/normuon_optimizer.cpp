@@ -18,21 +18,34 @@ int matrices_in(const ParameterPlace& place) { return place.info.label == "attn"
 }  // namespace
 
 MatrixFamily NormuonOptimizer::Family::as_matrices() const {
-  return normuon_family(parameters, rows, columns, matrices);
+  MatrixFamily family = normuon_family(parameters, rows, columns, matrices);
+  family.matrices_of_whole = matrices_of_whole;
+  return family;
 }
 
-NormuonOptimizer::NormuonOptimizer(const ParameterLayout& layout, Arena& arena) {
+NormuonOptimizer::NormuonOptimizer(const ParameterLayout& layout, const Ownership& ownership,
+                                   int rank, Arena& arena)
+    : rank_(static_cast<std::size_t>(rank)) {
+  std::vector<Family> whole;
   for (const ParameterPlace& place : layout.places()) {
-    if (place.info.optimizer == reference::Optimizer::normuon) add(place);
+    if (place.info.optimizer != reference::Optimizer::normuon) continue;
+    add(place, whole);
+    matrices_.push_back({place, ownership.rows(place.info.name)});
+    if (owns(matrices_.back())) add(place, families_);
   }
   std::int64_t groups = 0, largest = 0, end = 0;
   std::size_t workspace = 0;
   for (Family& family : families_) {
+    const auto around = std::find_if(whole.rbegin(), whole.rend(), [&](const Family& candidate) {
+      return candidate.offset <= family.offset;
+    });
+    family.matrices_of_whole = around->parameters * around->matrices;
+    family.kept = end;
     const MatrixFamily matrices = family.as_matrices();
     family.second_moment = arena.take<float>(family.parameters * family.rows);
     groups += static_cast<std::int64_t>(family.groups.size());
     largest = std::max(largest, matrices.count());
-    end = family.offset + matrices.count();
+    end += matrices.count();
     workspace =
         std::max({workspace, polar_workspace_bytes(matrices), variance_workspace_bytes(matrices)});
   }
@@ -45,25 +58,28 @@ NormuonOptimizer::NormuonOptimizer(const ParameterLayout& layout, Arena& arena) 
   workspace_ = arena.take<std::byte>(static_cast<std::int64_t>(workspace));
 }
 
+bool NormuonOptimizer::owns(const Matrix& matrix) const { return matrix.rows[rank_].rows > 0; }
+
 // To the last family if it is one more of its kind right behind it, else to one of its own.
-void NormuonOptimizer::add(const ParameterPlace& place) {
-  places_.push_back(place);
+void NormuonOptimizer::add(const ParameterPlace& place, std::vector<Family>& families) {
   const std::int64_t rows = place.info.shape[0], columns = place.info.shape[1];
   const auto continues = [&](const Family& family) {
     return family.rows == rows && family.columns == columns &&
            family.matrices == matrices_in(place) &&
            family.offset + family.parameters * rows * columns == place.offset;
   };
-  if (families_.empty() || !continues(families_.back())) {
-    families_.push_back({.parameters = 0,
-                         .rows = rows,
-                         .columns = columns,
-                         .matrices = matrices_in(place),
-                         .offset = place.offset,
-                         .second_moment = nullptr,
-                         .groups = {}});
+  if (families.empty() || !continues(families.back())) {
+    families.push_back({.parameters = 0,
+                        .rows = rows,
+                        .columns = columns,
+                        .matrices = matrices_in(place),
+                        .matrices_of_whole = 0,
+                        .offset = place.offset,
+                        .kept = 0,
+                        .second_moment = nullptr,
+                        .groups = {}});
   }
-  Family& family = families_.back();
+  Family& family = families.back();
   const auto same_rates = [&](const RateGroup& group) {
     return group.lr_mul == place.info.lr_mul && group.wd_mul == place.info.wd_mul;
   };
@@ -102,32 +118,40 @@ void NormuonOptimizer::move(const Family& family, const float* rates, LinearAlge
                             cudaStream_t stream) const {
   const MatrixFamily matrices = family.as_matrices();
   momentum_update(matrices.count(), gradients.of_bf16 + family.offset, momentum_,
-                  moment_ + family.offset, direction_, stream);
+                  moment_ + family.kept, direction_, stream);
   polar_express(algebra, matrices, direction_, orthogonal_, workspace_, stream);
   variance_reduction(matrices, orthogonal_, family.second_moment, workspace_, stream);
   for (const RateGroup& group : family.groups) {
-    const std::int64_t first = family.offset + group.first;
     cautious_split_update(group.count, orthogonal_ + group.first, rates, rates + 1,
-                          parameters.bf16 + first, mantissa_ + first, stream);
+                          parameters.bf16 + family.offset + group.first,
+                          mantissa_ + family.kept + group.first, stream);
     rates += 2;
   }
 }
 
 std::vector<StateTensor> NormuonOptimizer::state() const {
   std::vector<StateTensor> state;
-  std::size_t next = 0;
-  for (const Family& family : families_) {
-    for (int i = 0; i < family.parameters; ++i, ++next) {
-      const ParameterPlace& place = places_[next];
-      const std::string group = "normuon/" + place.info.name;
-      state.push_back({group + "/moment", DType::fp32, place.info.shape, moment_ + place.offset});
-      state.push_back({group + "/second_moment",
-                       DType::fp32,
-                       {family.rows},
-                       family.second_moment + i * family.rows});
-      state.push_back(
-          {group + "/mantissa", DType::uint16, place.info.shape, mantissa_ + place.offset});
+  auto family = families_.begin();
+  int parameter = 0;  // the next in it
+  for (const Matrix& matrix : matrices_) {
+    float *moment = nullptr, *second_moment = nullptr;
+    std::uint16_t* mantissa = nullptr;
+    if (owns(matrix)) {
+      if (parameter == family->parameters) {
+        ++family;
+        parameter = 0;
+      }
+      const std::int64_t at = family->kept + parameter * matrix.place.count;
+      moment = moment_ + at;
+      mantissa = mantissa_ + at;
+      second_moment = family->second_moment + parameter++ * family->rows;
     }
+    const Shape& shape = matrix.place.info.shape;
+    const std::string group = "normuon/" + matrix.place.info.name;
+    state.push_back({group + "/moment", DType::fp32, shape, moment, matrix.rows});
+    state.push_back(
+        {group + "/second_moment", DType::fp32, {shape[0]}, second_moment, matrix.rows});
+    state.push_back({group + "/mantissa", DType::uint16, shape, mantissa, matrix.rows});
   }
   return state;
 }

@@ -4,8 +4,11 @@
 
 namespace pairedhead::gpu {
 
-Optimizer::Optimizer(const reference::Config& config, const ParameterLayout& layout, Arena& arena)
-    : schedule_(config.schedule), normuon_(layout, arena), adam_(layout, arena) {}
+Optimizer::Optimizer(const reference::Config& config, const ParameterLayout& layout,
+                     const Ownership& ownership, int rank, Arena& arena)
+    : schedule_(config.schedule),
+      normuon_(layout, ownership, rank, arena),
+      adam_(layout, ownership, rank, arena) {}
 
 void Optimizer::prepare_step(Index step, cudaStream_t stream) {
   step_ = step;

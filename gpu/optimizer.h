@@ -11,12 +11,14 @@
 namespace pairedhead::gpu {
 
 // Both optimizers as the training loop applies them (SPEC §6.5): NorMuon at every step, Adam at odd
-// ones. It holds their state and knows their rates; the parameters are the caller's.
+// ones. It holds their state of what a rank owns and knows their rates; the parameters are the
+// caller's.
 class Optimizer {
  public:
   // Cuts its buffers from the arena, whose memory the caller fills with zeros: the state before
   // step 0.
-  Optimizer(const reference::Config& config, const ParameterLayout& layout, Arena& arena);
+  Optimizer(const reference::Config& config, const ParameterLayout& layout,
+            const Ownership& ownership, int rank, Arena& arena);
 
   // Brings to the device what changes from step to step. Before the update of every step, and not
   // as a part of a captured graph.

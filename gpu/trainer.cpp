@@ -7,8 +7,10 @@
 #include "gpu/batch_buffers.h"
 #include "gpu/device.h"
 #include "gpu/emulated/yarn.h"
+#include "gpu/gradient_exchange.h"
 #include "gpu/gradient_tree.h"
 #include "gpu/optimizer.h"
+#include "gpu/ownership.h"
 #include "gpu/pinned_memory.h"
 #include "reference/schedule.h"
 
@@ -52,14 +54,15 @@ std::size_t model_bytes(const TrainerSettings& settings) {
 
 // What a step needs beside the model's own buffers.
 struct StepBuffers {
-  StepBuffers(const TrainerSettings& settings, const ParameterLayout& layout, Arena& arena)
+  StepBuffers(const TrainerSettings& settings, const ParameterLayout& layout, int micro_batches,
+              Arena& arena)
       : parameters{arena.take<__nv_bfloat16>(layout.bf16_count()),
                    arena.take<float>(layout.fp32_count())},
         tree(layout, arena),
-        batches(static_cast<int>(settings.config.schedule.micro_batches), most_tokens(settings),
+        batches(micro_batches, most_tokens(settings),
                 static_cast<int>(reference::cu_seqlens_entries(most_tokens(settings))), arena),
         frequency(arena.take<float>(settings.config.head_dim)),
-        losses(arena.take<float>(2 * settings.config.schedule.micro_batches)),
+        losses(arena.take<float>(2 * micro_batches)),
         token_losses(arena.take<float>(settings.validation_tokens)),
         mtp_weights(arena.take<float>(most_horizons)),
         grad_loss(arena.take<float>(1)) {}
@@ -72,18 +75,37 @@ struct StepBuffers {
   GradientTree tree;
   BatchBuffers batches;
   float* frequency;     // [D]
-  float* losses;        // [micro_batches] of the objective, then of the next token
+  float* losses;        // [micro_batches of the rank] of the objective, then of the next token
   float* token_losses;  // [validation_tokens]
   float* mtp_weights;   // [3], zeros behind the last
-  float* grad_loss;     // [1], 1 / micro_batches (SPEC §9.1)
+  float* grad_loss;     // [1], 1 / micro-batches of the rank (SPEC §9.1)
 };
 
-void check_settings(const TrainerSettings& settings) {
+// What of a sequence of `count` things a rank takes: from its first to before the next rank's.
+std::size_t first_of(int rank, std::size_t count, const Communicator& communicator) {
+  return static_cast<std::size_t>(rank) * count / static_cast<std::size_t>(communicator.size());
+}
+
+// Where in a tensor a rank's rows are.
+struct RowBytes {
+  std::size_t first, count;
+};
+RowBytes row_bytes(const StateTensor& tensor, int rank) {
+  const reference::Owned& rows = tensor.rows[static_cast<std::size_t>(rank)];
+  const std::size_t row = tensor.bytes() / static_cast<std::size_t>(tensor.shape[0]);
+  return {static_cast<std::size_t>(rows.first_row) * row,
+          static_cast<std::size_t>(rows.rows) * row};
+}
+
+void check_settings(const TrainerSettings& settings, const Communicator& communicator) {
   const auto refuse = [](const std::string& sentence) { throw InputError("trainer: " + sentence); };
   check_config(settings.config);
   const reference::ScheduleSettings& schedule = settings.config.schedule;
   if (schedule.micro_batches != 8) {
     refuse("expected 8 micro-batches a step, got " + std::to_string(schedule.micro_batches));
+  }
+  if (schedule.micro_batches % communicator.size() != 0) {
+    refuse("expected 1, 2, 4 or 8 ranks, got " + std::to_string(communicator.size()));
   }
   std::vector<Index> lengths(schedule.sequence.begin(), schedule.sequence.end());
   lengths.push_back(settings.validation_tokens);
@@ -108,15 +130,18 @@ void check_memory(std::size_t wanted) {
 }  // namespace
 
 struct Trainer::Implementation {
-  explicit Implementation(const TrainerSettings& given)
+  Implementation(const TrainerSettings& given, Communicator& ranks)
       : settings(given),
+        communicator(ranks),
         layout(given.config),
+        ownership(layout, ranks.size()),
         model_memory(model_bytes(given)),
         training(given.config, layout, training_extent(given), model_memory),
-        step_memory(step_bytes(given, layout)),
+        step_memory(step_bytes(given, layout, ownership, ranks)),
         step_arena(step_memory),
-        step(given, layout, step_arena),
-        optimizer(given.config, layout, step_arena),
+        step(given, layout, micro_batches(given, ranks), step_arena),
+        optimizer(given.config, layout, ownership, ranks.rank(), step_arena),
+        exchange(ownership, ranks, step_arena),
         host_losses(sizeof(float) * static_cast<std::size_t>(std::max<Index>(
                                         2 * given.config.schedule.micro_batches,
                                         std::max<Index>(given.validation_tokens, 8)))) {
@@ -124,7 +149,7 @@ struct Trainer::Implementation {
       validation.emplace(given.config, layout, validation_extent(given), model_memory);
     }
     CUDA_CHECK(cudaMemsetAsync(step_memory.data(), 0, step_memory.bytes(), stream));
-    const float share = 1 / static_cast<float>(given.config.schedule.micro_batches);
+    const float share = 1 / static_cast<float>(micro_batches(given, ranks));
     CUDA_CHECK(
         cudaMemcpyAsync(step.grad_loss, &share, sizeof share, cudaMemcpyHostToDevice, stream));
     stream.synchronize();
@@ -134,7 +159,11 @@ struct Trainer::Implementation {
   }
 
   static std::vector<float> start_frequency(const Config& config);
-  static std::size_t step_bytes(const TrainerSettings& settings, const ParameterLayout& layout);
+  static int micro_batches(const TrainerSettings& settings, const Communicator& communicator) {
+    return static_cast<int>(settings.config.schedule.micro_batches) / communicator.size();
+  }
+  static std::size_t step_bytes(const TrainerSettings& settings, const ParameterLayout& layout,
+                                const Ownership& ownership, Communicator& communicator);
   void name_state();
   void begin_step();
   void make_tables(Model& model, int tokens);
@@ -142,7 +171,9 @@ struct Trainer::Implementation {
   void upload_mtp_weights();
 
   TrainerSettings settings;
+  Communicator& communicator;
   ParameterLayout layout;
+  Ownership ownership;
   Stream stream;
   LinearAlgebra algebra;
   DeviceMemory model_memory;  // of training and validation, which take turns
@@ -152,6 +183,7 @@ struct Trainer::Implementation {
   Arena step_arena;
   StepBuffers step;
   Optimizer optimizer;
+  GradientExchange exchange;
   PinnedMemory host_losses;
   TrainerProgress progress;
   std::vector<StateTensor> state;
@@ -170,10 +202,13 @@ std::vector<float> Trainer::Implementation::start_frequency(const Config& config
 }
 
 std::size_t Trainer::Implementation::step_bytes(const TrainerSettings& settings,
-                                                const ParameterLayout& layout) {
+                                                const ParameterLayout& layout,
+                                                const Ownership& ownership,
+                                                Communicator& communicator) {
   Arena counted;
-  const StepBuffers buffers(settings, layout, counted);
-  const Optimizer optimizer(settings.config, layout, counted);
+  const StepBuffers buffers(settings, layout, micro_batches(settings, communicator), counted);
+  const Optimizer optimizer(settings.config, layout, ownership, communicator.rank(), counted);
+  const GradientExchange exchange(ownership, communicator, counted);
   return counted.used();
 }
 
@@ -215,17 +250,19 @@ NonFiniteLoss::NonFiniteLoss(Index step, Index batch)
       step(step),
       batch(batch) {}
 
-Trainer::Trainer(const TrainerSettings& settings) {
-  check_memory(bytes(settings));
-  implementation_ = std::make_unique<Implementation>(settings);
+Trainer::Trainer(const TrainerSettings& settings, Communicator& communicator) {
+  check_memory(bytes(settings, communicator));
+  implementation_ = std::make_unique<Implementation>(settings, communicator);
 }
 
 Trainer::~Trainer() = default;
 
-std::size_t Trainer::bytes(const TrainerSettings& settings) {
-  check_settings(settings);
-  return model_bytes(settings) +
-         Implementation::step_bytes(settings, ParameterLayout(settings.config));
+std::size_t Trainer::bytes(const TrainerSettings& settings, Communicator& communicator) {
+  check_settings(settings, communicator);
+  const ParameterLayout layout(settings.config);
+  return model_bytes(settings) + Implementation::step_bytes(settings, layout,
+                                                            Ownership(layout, communicator.size()),
+                                                            communicator);
 }
 
 const TrainerProgress& Trainer::progress() const { return implementation_->progress; }
@@ -243,15 +280,39 @@ std::size_t StateTensor::bytes() const {
 }
 
 void Trainer::upload(const StateTensor& tensor, const void* from) {
-  CUDA_CHECK(cudaMemcpyAsync(tensor.data, from, tensor.bytes(), cudaMemcpyHostToDevice,
-                             implementation_->stream));
-  implementation_->stream.synchronize();
+  const Implementation& self = *implementation_;
+  const RowBytes mine = row_bytes(tensor, self.communicator.rank());
+  CUDA_CHECK(cudaMemcpyAsync(tensor.data, static_cast<const std::byte*>(from) + mine.first,
+                             mine.count, cudaMemcpyHostToDevice, self.stream));
+  self.communicator.wait(self.stream);
 }
 
 void Trainer::download(const StateTensor& tensor, void* to) const {
-  CUDA_CHECK(cudaMemcpyAsync(to, tensor.data, tensor.bytes(), cudaMemcpyDeviceToHost,
-                             implementation_->stream));
-  implementation_->stream.synchronize();
+  const Implementation& self = *implementation_;
+  const RowBytes mine = row_bytes(tensor, self.communicator.rank());
+  // What rank 0 does not have itself arrives where it belongs in the whole tensor.
+  const bool whole = row_bytes(tensor, 0).count == tensor.bytes();
+  const bool collects = self.communicator.rank() == 0;
+  const DeviceMemory arrived(collects && !whole ? tensor.bytes() : 0);
+  std::vector<Message> sent, received;
+  for (int peer = 1; peer < self.communicator.size() && !whole; ++peer) {
+    const RowBytes rows = row_bytes(tensor, peer);
+    if (rows.count == 0) continue;
+    if (collects) received.push_back({peer, arrived.data() + rows.first, rows.count});
+    if (peer == self.communicator.rank()) sent.push_back({0, tensor.data, rows.count});
+  }
+  if (!sent.empty() || !received.empty()) {
+    self.communicator.exchange(sent, received, self.stream);
+  }
+  if (collects) {
+    if (!whole) {
+      CUDA_CHECK(
+          cudaMemcpyAsync(to, arrived.data(), tensor.bytes(), cudaMemcpyDeviceToHost, self.stream));
+    }
+    CUDA_CHECK(cudaMemcpyAsync(static_cast<std::byte*>(to) + mine.first, tensor.data, mine.count,
+                               cudaMemcpyDeviceToHost, self.stream));
+  }
+  self.communicator.wait(self.stream);
 }
 
 TrainerLosses Trainer::train_step(std::span<const PackedSequence> micro_batches) {
@@ -265,9 +326,9 @@ TrainerLosses Trainer::train_step(std::span<const PackedSequence> micro_batches)
                      std::to_string(progress.step));
   }
   const Index tokens = sequence_length(progress.step, schedule);
-  const auto count = static_cast<std::size_t>(schedule.micro_batches);
-  if (micro_batches.size() != count) {
-    throw InputError("step: expected " + std::to_string(count) + " micro-batches, got " +
+  const auto all = static_cast<std::size_t>(schedule.micro_batches);
+  if (micro_batches.size() != all) {
+    throw InputError("step: expected " + std::to_string(all) + " micro-batches, got " +
                      std::to_string(micro_batches.size()));
   }
   for (const PackedSequence& sequence : micro_batches) {
@@ -279,7 +340,10 @@ TrainerLosses Trainer::train_step(std::span<const PackedSequence> micro_batches)
 
   self.begin_step();
   self.make_tables(self.training, longest_training(config));
-  self.step.batches.upload(micro_batches, self.stream);
+  // This rank's share of them: a subtree of the tree of gradients.
+  const std::size_t first = first_of(self.communicator.rank(), all, self.communicator);
+  const std::size_t count = all / static_cast<std::size_t>(self.communicator.size());
+  self.step.batches.upload(micro_batches.subspan(first, count), self.stream);
   const std::vector<double> weights = mtp_weights(progress.step, schedule);
   const std::vector<float> rounded(weights.begin(), weights.end());
   CUDA_CHECK(cudaMemcpyAsync(self.step.mtp_weights, rounded.data(), rounded.size() * sizeof(float),
@@ -303,16 +367,21 @@ TrainerLosses Trainer::train_step(std::span<const PackedSequence> micro_batches)
   float* const losses = self.host_losses.as<float>();
   CUDA_CHECK(cudaMemcpyAsync(losses, self.step.losses, 2 * count * sizeof(float),
                              cudaMemcpyDeviceToHost, self.stream));
-  self.stream.synchronize();
+  self.communicator.wait(self.stream);
+  const std::vector<float> of_all =
+      self.communicator.gather_values(std::span<const float>(losses, 2 * count));
   TrainerLosses mean;
-  const double share = 1 / (static_cast<double>(count) * static_cast<double>(tokens));
-  for (std::size_t i = 0; i < count; ++i) {
-    if (!std::isfinite(losses[i])) throw NonFiniteLoss(progress.step, static_cast<Index>(i));
-    mean.objective += share * static_cast<double>(losses[i]);
-    mean.next_token += share * static_cast<double>(losses[count + i]);
+  const double share = 1 / (static_cast<double>(all) * static_cast<double>(tokens));
+  for (std::size_t i = 0; i < all; ++i) {
+    const std::size_t at = i / count * 2 * count + i % count;
+    if (!std::isfinite(of_all[at])) throw NonFiniteLoss(progress.step, static_cast<Index>(i));
+    mean.objective += share * static_cast<double>(of_all[at]);
+    mean.next_token += share * static_cast<double>(of_all[at + count]);
   }
 
-  self.optimizer.update(self.algebra, self.step.parameters, self.step.tree.sum(), self.stream);
+  const GradientSums& gradients = self.exchange.average(self.step.tree, self.stream);
+  self.optimizer.update(self.algebra, self.step.parameters, gradients, self.stream);
+  self.exchange.share(self.step.parameters, self.stream);
   if (progress.step == split_step(schedule)) {
     self.optimizer.split_embedding(self.step.parameters, self.stream);
     progress.split = true;
@@ -325,14 +394,20 @@ TrainerLosses Trainer::train_step(std::span<const PackedSequence> micro_batches)
 std::vector<float> Trainer::validate(std::span<const PackedSequence> sequences) {
   Implementation& self = *implementation_;
   self.begin_step();
-  std::vector<float> all;
   for (const PackedSequence& sequence : sequences) {
-    const auto tokens = static_cast<int>(sequence.inputs.size());
-    if (!self.validation || tokens > self.settings.validation_tokens) {
-      throw InputError("validation: expected sequences of at most " +
-                       std::to_string(self.settings.validation_tokens) + " tokens, got one of " +
-                       std::to_string(tokens));
+    const std::size_t tokens = sequence.inputs.size();
+    if (self.validation && tokens <= static_cast<std::size_t>(self.settings.validation_tokens)) {
+      continue;
     }
+    throw InputError("validation: expected sequences of at most " +
+                     std::to_string(self.settings.validation_tokens) + " tokens, got one of " +
+                     std::to_string(tokens));
+  }
+  std::vector<float> mine;
+  const int rank = self.communicator.rank();
+  const std::size_t first = first_of(rank, sequences.size(), self.communicator);
+  const std::size_t end = first_of(rank + 1, sequences.size(), self.communicator);
+  for (const PackedSequence& sequence : sequences.subspan(first, end - first)) {
     if (self.tables_of != &*self.validation) {  // so far the memory was the training model's
       self.make_tables(*self.validation, self.settings.validation_tokens);
       self.validation->prepare_weights(self.step.parameters, HeadForm::bf16, self.stream);
@@ -345,21 +420,24 @@ std::vector<float> Trainer::validate(std::span<const PackedSequence> sequences) 
                              settings, {nullptr, nullptr, self.step.token_losses}, self.stream);
     float* const losses = self.host_losses.as<float>();
     CUDA_CHECK(cudaMemcpyAsync(losses, self.step.token_losses,
-                               static_cast<std::size_t>(tokens) * sizeof(float),
-                               cudaMemcpyDeviceToHost, self.stream));
-    self.stream.synchronize();
-    all.insert(all.end(), losses, losses + tokens);
+                               sequence.inputs.size() * sizeof(float), cudaMemcpyDeviceToHost,
+                               self.stream));
+    self.communicator.wait(self.stream);
+    mine.insert(mine.end(), losses, losses + sequence.inputs.size());
   }
   // The parameters may change before the next validation.
   self.tables_of = nullptr;
-  return all;
+  return self.communicator.gather_values(std::span<const float>(mine));
 }
 
 void Trainer::Implementation::name_state() {
   for (const ParameterPlace& place : layout.places()) {
     void* const data = place.bf16() ? static_cast<void*>(step.parameters.matrix(place))
                                     : static_cast<void*>(step.parameters.vector(place));
-    state.push_back({"parameters/" + place.info.name, place.info.dtype, place.info.shape, data});
+    const std::vector<reference::Owned> everywhere(static_cast<std::size_t>(communicator.size()),
+                                                   {0, place.info.shape[0]});
+    state.push_back(
+        {"parameters/" + place.info.name, place.info.dtype, place.info.shape, data, everywhere});
   }
   for (StateTensor& tensor : optimizer.state()) state.push_back(std::move(tensor));
 }

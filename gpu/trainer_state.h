@@ -6,7 +6,7 @@
 #include <vector>
 
 #include "reference/dtype.h"
-#include "reference/tensor.h"
+#include "reference/sharding.h"
 
 // What a checkpoint holds of the trainer on the device; needs no CUDA.
 
@@ -28,8 +28,9 @@ struct StateTensor {
   std::string name;
   DType dtype;  // bf16, fp32 or uint16
   Shape shape;
-  void* data;
-  std::size_t bytes() const;
+  void* data;  // of the rows that this rank has, nullptr where it has none
+  std::vector<reference::Owned> rows = {};  // by rank, which it has
+  std::size_t bytes() const;                // of the whole
 };
 
 }  // namespace pairedhead::gpu

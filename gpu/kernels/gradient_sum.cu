@@ -9,6 +9,7 @@ struct GradientSum {
   const Gradient *a, *b;
   const float* partial;
   float* sum;
+  float scale;
 
   template <int n>
   __device__ void operator()(std::int64_t at) const {
@@ -23,26 +24,28 @@ struct GradientSum {
 #pragma unroll
       for (int i = 0; i < n; ++i) total[i] = before[i] + total[i];
     }
+#pragma unroll
+    for (int i = 0; i < n; ++i) total[i] *= scale;
     store_pack(sum + at, total);
   }
 };
 
 template <class Gradient>
 void add(std::int64_t count, const Gradient* a, const Gradient* b, const float* partial, float* sum,
-         cudaStream_t stream) {
+         cudaStream_t stream, float scale) {
   launch_elementwise(count, packs_are_aligned(a, b, partial, sum),
-                     GradientSum<Gradient>{a, b, partial, sum}, stream);
+                     GradientSum<Gradient>{a, b, partial, sum, scale}, stream);
 }
 
 }  // namespace
 
 void add_gradients(std::int64_t count, const __nv_bfloat16* a, const __nv_bfloat16* b,
-                   const float* partial, float* sum, cudaStream_t stream) {
-  add(count, a, b, partial, sum, stream);
+                   const float* partial, float* sum, cudaStream_t stream, float scale) {
+  add(count, a, b, partial, sum, stream, scale);
 }
 void add_gradients(std::int64_t count, const float* a, const float* b, const float* partial,
-                   float* sum, cudaStream_t stream) {
-  add(count, a, b, partial, sum, stream);
+                   float* sum, cudaStream_t stream, float scale) {
+  add(count, a, b, partial, sum, stream, scale);
 }
 
 }  // namespace pairedhead::gpu
