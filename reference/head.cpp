@@ -71,6 +71,14 @@ LinearGradients<Scalar> head_backward(const Tensor<Scalar>& x, const Tensor<Scal
   return grad;
 }
 
+Tensor<double> head_gradient_codes(const Tensor<double>& grad_z) {
+  Tensor<double> stored = grad_z;
+  if (!mutated(Mutant::head_gradient_rounded_once)) {
+    for (double& value : stored.values()) value = round_to(DType::bf16, value);
+  }
+  return quantised_gradient(stored);
+}
+
 #define INSTANTIATE(Scalar)                                                                    \
   template Tensor<Scalar> head(const Tensor<Scalar>&, const Tensor<Scalar>&, HeadForm);        \
   template LinearGradients<Scalar> head_backward(const Tensor<Scalar>&, const Tensor<Scalar>&, \

@@ -24,4 +24,8 @@ template <class Scalar>
 LinearGradients<Scalar> head_backward(const Tensor<Scalar>& x, const Tensor<Scalar>& lm_head,
                                       const Tensor<Scalar>& grad_z, HeadForm form);
 
+// SPEC §3.10 "dz": e5m2(bf16(grad_z) / gs), the codes' values, shape of grad_z: what the fp8
+// backward multiplies with. A definition: the same in every Rounding.
+Tensor<double> head_gradient_codes(const Tensor<double>& grad_z);
+
 }  // namespace pairedhead::reference

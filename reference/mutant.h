@@ -120,6 +120,7 @@ namespace pairedhead {
   X(loss_skips_last_column)                \
   X(coinciding_targets_count_once)         \
   X(loss_gradient_skips_softcap)           \
+  X(head_gradient_rounded_once)            \
   X(output_projection_transposed)          \
   X(skip_after_mix)                        \
   X(attention_without_norm)                \

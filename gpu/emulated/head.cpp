@@ -175,4 +175,9 @@ void softcap_loss_backward(const LossProblem& problem, const std::uint16_t* z,
   }
 }
 
+void quantise_head_gradient(const std::uint16_t* grad_z, std::int64_t count, std::uint8_t* codes) {
+  std::vector<std::uint8_t> unused(static_cast<std::size_t>(count));
+  quantise_fp8(grad_z, count, gradient_scale, unused.data(), codes);
+}
+
 }  // namespace pairedhead::gpu::emulated

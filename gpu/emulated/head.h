@@ -39,4 +39,7 @@ void softcap_loss_forward(const LossProblem& problem, const std::uint16_t* z, fl
 void softcap_loss_backward(const LossProblem& problem, const std::uint16_t* z,
                            const float* logsumexp, float grad_loss, std::uint16_t* grad_z);
 
+// The e5m2 codes of `count` gradients of logits at the head's static scale.
+void quantise_head_gradient(const std::uint16_t* grad_z, std::int64_t count, std::uint8_t* codes);
+
 }  // namespace pairedhead::gpu::emulated

@@ -71,7 +71,7 @@ __device__ __forceinline__ void store_row(std::uint8_t* to, const RowCodes& code
 //   prepare(shared, first_row)                      by the whole block, before a barrier
 //   codes(shared, chunk, row, column) -> RowCodes   of 8 columns from `column` on; row: in the tile
 template <bool vectors, class Encoder>
-__global__ void __launch_bounds__(threads, 4)
+__global__ void __launch_bounds__(threads, 3)
     kernel(Encoder encoder, const __nv_bfloat16* x, std::int64_t rows, std::int64_t columns,
            std::uint8_t* codes, std::uint8_t* transposed, KernelMutant mutant) {
   __shared__ uint4 tile[tile_columns][bands];

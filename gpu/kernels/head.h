@@ -26,6 +26,10 @@ void quantise_e5m2(const __nv_bfloat16* x, std::int64_t count, float scale, std:
 void quantise_both_ways(const __nv_bfloat16* x, std::int64_t rows, std::int64_t columns,
                         float scale, std::uint8_t* codes, std::uint8_t* transposed,
                         cudaStream_t stream);
+// The same in e5m2, of a gradient that is stored in bf16.
+void quantise_e5m2_both_ways(const __nv_bfloat16* x, std::int64_t rows, std::int64_t columns,
+                             float scale, std::uint8_t* codes, std::uint8_t* transposed,
+                             cudaStream_t stream);
 
 struct HeadShape {
   std::int64_t tokens, width, vocabulary;  // T, C, V; multiples of 16 in fp8

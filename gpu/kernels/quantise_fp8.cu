@@ -56,14 +56,15 @@ void launch(const __nv_bfloat16* x, std::int64_t count, float scale, std::uint8_
   CUDA_CHECK(cudaGetLastError());
 }
 
-struct E4m3Encoder {
+template <__nv_fp8_interpretation_t format>
+struct Encoder {
   float scale;
 
   struct Shared {};
   __device__ void prepare(Shared&, std::int64_t) const {}
   __device__ both_ways::RowCodes codes(const Shared&, const Bf16Chunk& chunk, int,
                                        std::int64_t) const {
-    const uint2 words = quantised<__NV_E4M3>(chunk, scale);
+    const uint2 words = quantised<format>(chunk, scale);
     return {{words.x, words.y}};
   }
 };
@@ -87,7 +88,13 @@ void quantise_e5m2(const __nv_bfloat16* x, std::int64_t count, float scale, std:
 void quantise_both_ways(const __nv_bfloat16* x, std::int64_t rows, std::int64_t columns,
                         float scale, std::uint8_t* codes, std::uint8_t* transposed,
                         cudaStream_t stream) {
-  write_both_ways(E4m3Encoder{scale}, x, rows, columns, codes, transposed, stream);
+  write_both_ways(Encoder<__NV_E4M3>{scale}, x, rows, columns, codes, transposed, stream);
+}
+
+void quantise_e5m2_both_ways(const __nv_bfloat16* x, std::int64_t rows, std::int64_t columns,
+                             float scale, std::uint8_t* codes, std::uint8_t* transposed,
+                             cudaStream_t stream) {
+  write_both_ways(Encoder<__NV_E5M2>{scale}, x, rows, columns, codes, transposed, stream);
 }
 
 }  // namespace pairedhead::gpu

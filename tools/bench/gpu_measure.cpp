@@ -111,6 +111,7 @@ std::vector<Measurement> measure(GpuTarget& target, const BenchSetting& setting)
   add("forward", false, launches.forward, launches.start, setting.peer_forward_ms);
   if (launches.backward) add("backward", true, launches.backward, {}, setting.peer_backward_ms);
 
+  if (launches.finish) launches.finish(target.stream());
   Arrays timed = outputs;
   device_case.collect(timed);
   target.run(component, setting.parameters, inputs, outputs);

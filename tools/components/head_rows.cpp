@@ -73,17 +73,17 @@ Component head_fp8() {
   };
   component.draw = [](Random& random, double size) {
     return Parameters()
-        .set("T", random.integer(1, 2 + static_cast<Index>(20 * size)))
+        .set("T", 16 * random.integer(1, 1 + static_cast<Index>(2 * size)))
         .set("C", 16 * random.integer(1, 3))
         .set("V", 16 * random.integer(1, 3))
         .set("fill", draw_fill(random))
         .set("validation", random.integer(0, 5) == 0 ? 1 : 0);
   };
-  component.edges = {Parameters::parse("T=1 C=16 V=16 validation=0 fill=normal"),
-                     Parameters::parse("T=5 C=32 V=16 validation=0 fill=normal"),
-                     Parameters::parse("T=3 C=16 V=16 validation=1 fill=normal"),
-                     Parameters::parse("T=7 C=16 V=16 validation=0 fill=sharp")};
-  set_extents(component, {{"T"}, {"C", 16, 16}, {"V", 16, 16}});
+  component.edges = {Parameters::parse("T=16 C=16 V=16 validation=0 fill=normal"),
+                     Parameters::parse("T=16 C=16 V=16 validation=1 fill=normal"),
+                     Parameters::parse("T=16 C=16 V=16 validation=0 fill=sharp")};
+  // What matrix units take in fp8, and the record has (SPEC §1).
+  set_extents(component, {{"T", 16, 16}, {"C", 16, 16}, {"V", 16, 16}});
   component.check = [check = component.check](const Parameters& p) {
     check(p);
     check_validation(p);
@@ -187,8 +187,63 @@ Component softcap_loss() {
   return component;
 }
 
+Tensor<double> transposed(const Tensor<double>& x) {
+  Tensor<double> result({x.dim(1), x.dim(0)});
+  for (Index i = 0; i < x.dim(0); ++i) {
+    for (Index j = 0; j < x.dim(1); ++j) result(j, i) = x(i, j);
+  }
+  return result;
+}
+
+// The head's gradient as the fp8 trainer takes it: dz rounded to bf16, then to e5m2, in both
+// layouts (SPEC §3.10 "dz"). The codes are judged as the quantisation of the target's own bf16
+// gradient; twice a byte, they are moved at the cost of the bf16 gradient, which a trainer need not
+// store.
+Component softcap_loss_fp8() {
+  Component component = softcap_loss();
+  component.name = "softcap_loss_fp8";
+  component.spec_section = "SPEC §3.10";
+  for (const char* name : {"codes", "codes_transposed"}) {
+    component.outputs.push_back(
+        {.name = name, .is_gradient = false, .dtype = DType::e5m2, .bitwise = true});
+  }
+  component.stages = {"grads/z"};
+  component.output_shape = [shape = component.output_shape](const Parameters& p,
+                                                            const OutputRow& row) {
+    if (row.name == "codes") return Shape{p.integer("T"), p.integer("V")};
+    if (row.name == "codes_transposed") return Shape{p.integer("V"), p.integer("T")};
+    return shape(p, row);
+  };
+  component.draw = [draw = component.draw](Random& random, double size) {
+    Parameters logits = draw(random, size);
+    if (random.integer(0, 1) == 0) return logits;
+    // As the trainer has it.
+    for (const char* extent : {"T", "V"}) {
+      logits.set(extent, (logits.integer(extent) + 15) / 16 * 16);
+    }
+    return logits;
+  };
+  component.edges = {Parameters::parse("T=3 V=5 horizons=3 validation=0 fill=sharp"),
+                     Parameters::parse("T=16 V=16 horizons=2 validation=0 fill=normal"),
+                     Parameters::parse("T=130 V=136 horizons=1 validation=0 fill=normal"),
+                     Parameters::parse("T=144 V=160 horizons=3 validation=0 fill=normal")};
+  component.reference = [reference = component.reference](const Parameters& p, const Arrays& arrays,
+                                                          Rounding rounding) {
+    Values values = reference(p, arrays, rounding);
+    const auto given = arrays.find("grads/z");
+    const Tensor<double> codes = reference::head_gradient_codes(
+        given != arrays.end() ? to_tensor(given->second) : values.at("grads/z"));
+    values["outputs/codes_transposed"] = transposed(codes);
+    values["outputs/codes"] = codes;
+    return values;
+  };
+  return component;
+}
+
 }  // namespace
 
-std::vector<Component> head_rows() { return {head_fp8(), softcap(), softcap_loss()}; }
+std::vector<Component> head_rows() {
+  return {head_fp8(), softcap(), softcap_loss(), softcap_loss_fp8()};
+}
 
 }  // namespace pairedhead

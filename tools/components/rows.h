@@ -17,7 +17,7 @@ std::vector<Component> trunk_rows();      // norm, relu_squared, gates and mixes
 std::vector<Component> residual_rows();   // mix_norm, skip_mix_norm, backout_norm
 std::vector<Component> embedding_rows();  // embedding, value_embedding, embed_smear_norm
 std::vector<Component> linear_rows();     // linear, lambda_linear, mlp
-std::vector<Component> head_rows();       // head_fp8, softcap, softcap_loss
+std::vector<Component> head_rows();       // head_fp8, softcap, softcap_loss, softcap_loss_fp8
 std::vector<Component> block_rows();      // block
 std::vector<Component> model_rows();      // model
 std::vector<Component> fp8_rows();        // quantise_fp8

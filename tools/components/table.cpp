@@ -38,6 +38,7 @@ const std::vector<std::string>& table_order() {
                                                  "backout_norm",
                                                  "softcap",
                                                  "softcap_loss",
+                                                 "softcap_loss_fp8",
                                                  "block",
                                                  "model",
                                                  "polar_normalise",

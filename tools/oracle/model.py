@@ -18,12 +18,19 @@ def quantised(x, scale, dtype):
     return quotient.clamp(-largest, largest).to(dtype).double()
 
 
+SCALES = [float(torch.tensor(v / 448, dtype=torch.float32)) for v in (100, 1.6, 0.75)]
+
+
+def gradient_codes(grad_z):
+    """The values of the e5m2 codes of the logits' gradient."""
+    return quantised(grad_z, SCALES[2], torch.float8_e5m2)
+
+
 def head_fp8(x, lm_head, grad_z):
     """z, and grad_z as the backward pass has it. A quantisation is the identity to autograd."""
-    scales = [float(torch.tensor(v / 448, dtype=torch.float32)) for v in (100, 1.6, 0.75)]
-    e4m3, e5m2 = torch.float8_e4m3fn, torch.float8_e5m2
-    x, lm_head = (v + (s * quantised(v, s, e4m3) - v).detach() for v, s in zip((x, lm_head), scales))
-    return trunk.linear(x, lm_head), scales[2] * quantised(grad_z, scales[2], e5m2)
+    x, lm_head = (v + (s * quantised(v, s, torch.float8_e4m3fn) - v).detach()
+                  for v, s in zip((x, lm_head), SCALES))
+    return trunk.linear(x, lm_head), SCALES[2] * gradient_codes(grad_z)
 
 
 def softcap(z):

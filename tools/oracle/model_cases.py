@@ -74,6 +74,14 @@ def softcap_loss_case(component, seed, T, V, horizons, validation):
                   {"loss": (value, "fp32"), "logsumexp": (torch.logsumexp(model.softcap(z), 1), "fp32")})
 
 
+def softcap_loss_fp8_case(component, seed, T, V, horizons):
+    """softcap_loss, and its gradient as the fp8 head takes it, in both layouts."""
+    case = softcap_loss_case(component, seed, T, V, horizons, 0)
+    codes = model.gradient_codes(torch.tensor(m.bf16(case.grads["z"][0]))).numpy()
+    case.outputs |= {"codes": (codes, "e5m2"), "codes_transposed": (np.ascontiguousarray(codes.T), "e5m2")}
+    return case
+
+
 def rotary_inputs(D, yarn):
     frequency, kappa = m.start_frequency(D), 0.1
     if yarn:
@@ -149,11 +157,13 @@ def model_case(component, seed, layers, documents, H, D, F, V, windows, skip, ba
 
 def component_cases():
     yield "head_fp8", [head_fp8_case("head_fp8", 590 + i, *setting) for i, setting in enumerate(
-        [(1, 16, 16, 0.05, 1e-3, 0), (6, 32, 16, 0.7, 1e-7, 0), (5, 16, 32, 2, 0.05, 0), (3, 16, 16, 0.5, 1e-3, 1)])]
+        [(16, 16, 16, 0.05, 1e-3, 0), (16, 32, 16, 0.7, 1e-7, 0), (16, 16, 16, 0.5, 1e-3, 1)])]
     yield "softcap", [softcap_case("softcap", 600 + i, *shape) for i, shape in enumerate(
         [(1, 2, 1), (5, 17, 8), (3, 64, 30)])]
     yield "softcap_loss", [softcap_loss_case("softcap_loss", 610 + i, *shape) for i, shape in enumerate(
         [(1, 2, 3, 0), (2, 5, 3, 0), (9, 40, 3, 0), (8, 33, 2, 0), (7, 12, 1, 0), (6, 50, 2, 1)])]
+    yield "softcap_loss_fp8", [softcap_loss_fp8_case("softcap_loss_fp8", 617 + i, *shape) for i, shape in enumerate(
+        [(5, 7, 3), (16, 16, 2)])]
     yield "block", [block_case("block", 620 + i, *setting) for i, setting in enumerate([
         ("P", [1], 2, 8, 8, 1, "strided", 0), ("P", [2, 0, 3], 2, 8, 8, 3, "strided", 1),
         ("P", [2, 4], 4, 8, 8, 4, "adjacent", 0), ("s", [3, 4], 2, 8, 16, 2, "strided", 1),

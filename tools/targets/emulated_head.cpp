@@ -49,11 +49,29 @@ void softcap_loss(const Parameters& p, const Arrays& in, Arrays& out) {
                         out.at("grads/z").as<std::uint16_t>());
 }
 
+// Both layouts: the quantisation once, then moved.
+void softcap_loss_fp8(const Parameters& p, const Arrays& in, Arrays& out) {
+  softcap_loss(p, in, out);
+  const auto tokens = static_cast<std::size_t>(p.integer("T"));
+  const auto vocabulary = static_cast<std::size_t>(p.integer("V"));
+  auto* codes = out.at("outputs/codes").as<std::uint8_t>();
+  quantise_head_gradient(out.at("grads/z").as<std::uint16_t>(),
+                         static_cast<std::int64_t>(tokens * vocabulary), codes);
+  auto* transposed = out.at("outputs/codes_transposed").as<std::uint8_t>();
+  for (std::size_t n = 0; n < vocabulary; ++n) {
+    for (std::size_t t = 0; t < tokens; ++t) {
+      transposed[n * tokens + t] = codes[t * vocabulary + n];
+    }
+  }
+}
+
 }  // namespace
 
 const std::map<std::string, EmulatedRun>& emulated_head_runs() {
-  static const std::map<std::string, EmulatedRun> runs = {
-      {"head_fp8", head_fp8}, {"softcap", softcap}, {"softcap_loss", softcap_loss}};
+  static const std::map<std::string, EmulatedRun> runs = {{"head_fp8", head_fp8},
+                                                          {"softcap", softcap},
+                                                          {"softcap_loss", softcap_loss},
+                                                          {"softcap_loss_fp8", softcap_loss_fp8}};
   return runs;
 }
 

@@ -19,6 +19,57 @@ GpuLaunches quantise_fp8(GpuCase& c) {
           .backward = {}};
 }
 
+// Quantisation, as the trainer does it before the products, is part of the row.
+GpuLaunches head_fp8(GpuCase& c) {
+  const gpu::HeadShape shape = {c.extent("T"), c.extent("C"), c.extent("V")};
+  gpu::LinearAlgebra* const algebra = &c.algebra();
+  const auto x = c.bf16("x"), lm_head = c.bf16("lm_head"), z = c.bf16("outputs/z");
+  const auto grad_z = c.bf16("grad_z"), grad_x = c.bf16("grads/x");
+  const auto grad_lm_head = c.bf16("grads/lm_head");
+  if (c.extent("validation") == 1) {
+    return {.forward =
+                [=](cudaStream_t stream) {
+                  linear_forward(*algebra, shape.tokens, shape.width, shape.vocabulary, x, lm_head,
+                                 nullptr, z, stream);
+                },
+            .backward =
+                [=](cudaStream_t stream) {
+                  linear_backward(*algebra, shape.tokens, shape.width, shape.vocabulary, x, lm_head,
+                                  grad_z, grad_x, grad_lm_head, stream);
+                }};
+  }
+  struct Codes {
+    std::uint8_t *codes, *transposed;
+    operator gpu::Fp8Operand() const { return {codes, transposed}; }
+  };
+  const auto room = [&](const char* name, std::int64_t rows, std::int64_t columns) {
+    const auto bytes = static_cast<std::size_t>(rows * columns);
+    const auto take = [&](const std::string& layout) {
+      return static_cast<std::uint8_t*>(c.scratch(name + layout, bytes));
+    };
+    return Codes{take("/codes"), take("/transposed")};
+  };
+  const Codes x8 = room("x", shape.tokens, shape.width);
+  const Codes w8 = room("lm_head", shape.vocabulary, shape.width);
+  const Codes g8 = room("grad_z", shape.tokens, shape.vocabulary);
+  return {.forward =
+              [=](cudaStream_t stream) {
+                const gpu::Fp8Scales scales = gpu::fp8_scales();
+                gpu::quantise_both_ways(x, shape.tokens, shape.width, scales.activation, x8.codes,
+                                        x8.transposed, stream);
+                gpu::quantise_both_ways(lm_head, shape.vocabulary, shape.width, scales.weight,
+                                        w8.codes, w8.transposed, stream);
+                head_fp8_forward(*algebra, shape, x8, w8, z, stream);
+              },
+          .backward =
+              [=](cudaStream_t stream) {
+                gpu::quantise_e5m2_both_ways(grad_z, shape.tokens, shape.vocabulary,
+                                             gpu::fp8_scales().gradient, g8.codes, g8.transposed,
+                                             stream);
+                head_fp8_backward(*algebra, shape, x8, w8, g8, grad_x, grad_lm_head, stream);
+              }};
+}
+
 // What the rows of the loss hand to its kernels.
 struct LossCase {
   gpu::LossShape shape;
@@ -58,31 +109,26 @@ GpuLaunches softcap_loss(GpuCase& c) {
               }};
 }
 
-// The bf16 gradient comes from the kernel that stores it, and so is untimed: the codes are judged
-// as its quantisation, bit by bit.
+// The codes are judged as the quantisation of the bf16 gradient that softcap_loss's kernel stores.
 GpuLaunches softcap_loss_fp8(GpuCase& c) {
   const LossCase loss(c);
-  const auto grad_z = c.bf16("grads/z");
   const auto codes = c.at<std::uint8_t>("outputs/codes");
   const auto transposed = c.at<std::uint8_t>("outputs/codes_transposed");
-  return {.forward =
-              [=](cudaStream_t stream) {
-                loss.forward(stream);
-                softcap_loss_backward(loss.shape, loss.z, loss.logsumexp, loss.targets,
-                                      loss.settings, loss.grad_loss, grad_z, stream);
-              },
-          .backward =
-              [=](cudaStream_t stream) {
-                softcap_loss_backward_fp8(loss.shape, loss.z, loss.logsumexp, loss.targets,
-                                          loss.settings, loss.grad_loss, gpu::fp8_scales().gradient,
-                                          codes, transposed, stream);
-              }};
+  GpuLaunches launches = softcap_loss(c);
+  launches.finish = launches.backward;
+  launches.backward = [=](cudaStream_t stream) {
+    softcap_loss_backward_fp8(loss.shape, loss.z, loss.logsumexp, loss.targets, loss.settings,
+                              loss.grad_loss, gpu::fp8_scales().gradient, codes, transposed,
+                              stream);
+  };
+  return launches;
 }
 
 }  // namespace
 
 GpuCalls gpu_head_calls() {
   return {{"quantise_fp8", quantise_fp8},
+          {"head_fp8", head_fp8},
           {"softcap_loss", softcap_loss},
           {"softcap_loss_fp8", softcap_loss_fp8}};
 }

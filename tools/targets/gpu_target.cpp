@@ -25,9 +25,11 @@ GpuTarget::Prepared GpuTarget::prepare(const Component& component, const Paramet
 void GpuTarget::run(const Component& component, const Parameters& parameters, const Arrays& inputs,
                     Arrays& outputs) {
   Prepared prepared = prepare(component, parameters, inputs, outputs);
-  if (prepared.launches.start) prepared.launches.start(memory_.stream);
-  prepared.launches.forward(memory_.stream);
-  if (prepared.launches.backward) prepared.launches.backward(memory_.stream);
+  const auto& [forward, backward, start, finish] = prepared.launches;
+  if (start) start(memory_.stream);
+  forward(memory_.stream);
+  if (backward) backward(memory_.stream);
+  if (finish) finish(memory_.stream);
   memory_.stream.synchronize();
   prepared.device_case.check_untouched();
   prepared.device_case.collect(outputs);
