@@ -16,6 +16,12 @@ namespace pairedhead {
 
 enum class Judgement { bitwise, ratio };
 
+// u_acc: the unit roundoff of what the terms of a sum are added in. Hopper's matrix units align the
+// products of fp8 operands to the largest and keep 14 bits, the rest cut off; so say SPEC's "fast
+// accumulation" over any depth, and the other form over 128 terms at a time. `verify --full-size`
+// measures the count anew.
+inline constexpr double fp32_accumulator = 0x1p-24, fp8_accumulator = 0x1p-13;
+
 // One output or gradient of a component.
 struct OutputRow {
   std::string name;  // "y", "logsumexp", or the input whose gradient it is, "q"
@@ -68,6 +74,8 @@ struct Component {
   std::function<bool(const Parameters&, const OutputRow&)> trivial;
   // The same computation on absolute values (a_i of tools/verdict/error_scale.h); bitwise: empty.
   std::function<Values(const Parameters&, const Arrays& inputs)> magnitude;
+  // u_acc of a setting; absent: fp32_accumulator.
+  std::function<double(const Parameters&)> accumulator;
   // Keys of the outputs that later stages start from, where a row is judged stage by stage: the
   // reference is then also called with the target's own values of them among its inputs, under
   // their keys, and takes these where it finds them.

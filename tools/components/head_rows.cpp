@@ -100,6 +100,9 @@ Component head_fp8() {
   component.magnitude = [](const Parameters& p, const Arrays& arrays) {
     return magnitudes(evaluate_head(CaseInputs<Magnitude>(arrays), p.integer("validation") == 1));
   };
+  component.accumulator = [](const Parameters& p) {
+    return p.integer("validation") == 1 ? fp32_accumulator : fp8_accumulator;
+  };
   return component;
 }
 

@@ -8,6 +8,7 @@
 #include "tools/record/fingerprint.h"
 #ifdef PAIREDHEAD_HAS_CUDA
 #include "gpu/device.h"
+#include "tools/record/gpu_accumulator.h"
 #endif
 
 namespace pairedhead {
@@ -49,6 +50,10 @@ bool Recorder::check_shapes(Target& target) {
     std::fflush(stdout);
   };
   record_.checks = check_record_shapes(target, options);
+#ifdef PAIREDHEAD_HAS_CUDA
+  record_.checks.push_back(check_fp8_accumulator());
+  options.on_check(record_.checks.back());
+#endif
   for (const RecordedCheck& check : record_.checks) {
     if (!check.passed) return false;
   }

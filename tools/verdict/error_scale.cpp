@@ -73,6 +73,8 @@ Values error_scale(const Component& component, const Parameters& parameters, con
                    std::uint64_t seed, const Values& exact) {
   const Values noise = mean_square_noise(component, parameters, inputs, seed, exact);
   const Values magnitude = component.magnitude(parameters, inputs);
+  const double accumulator =
+      component.accumulator ? component.accumulator(parameters) : fp32_accumulator;
   Values scale;
   for (const OutputRow& row : component.outputs) {
     if (component.compares_bits(row)) continue;
@@ -90,7 +92,7 @@ Values error_scale(const Component& component, const Parameters& parameters, con
       }
       for (Index i = begin; i < begin + width; ++i) {
         const double storing = roundoff * std::abs(truth[i]) / 2;
-        const double adding = 4 * accumulator_roundoff * terms[i];
+        const double adding = 4 * accumulator * terms[i];
         const double underflow = truth[i] == 0 ? 0 : underflow_threshold;
         sigma[i] = std::sqrt(std::max(square[i], row_mean / 4) + storing * storing +
                              adding * adding + underflow * underflow);

@@ -13,7 +13,6 @@ namespace pairedhead {
 // the other, sigma would miss the error entirely. That happens with probability 2^(1-K): at K = 16
 // it did, once in 100,000 honest cases (9 sigma, which more draws bring down to 3).
 inline constexpr int noise_draws = 32;
-inline constexpr double accumulator_roundoff = 0x1p-24;  // u_acc, fp32
 inline constexpr double underflow_threshold = 0x1p-126;  // smallest normal of fp32 and of bf16
 
 // What a case's outputs are held against, by OutputRow::key().
@@ -27,6 +26,7 @@ struct Truth {
 //   m_i^2  mean over noise_draws seeded draws of (rounded reference - y*)_i^2
 //   row    the innermost axis at one outer index
 //   u      unit roundoff of the output's dtype
+//   u_acc  component.accumulator, else that of fp32
 //   a_i    component.magnitude: the same computation on absolute values
 // The last term is the eta of the standard model: a value that small may be stored as zero.
 // The result is the same for every number of threads. Throws what the component throws.
