@@ -71,10 +71,12 @@ void Model::prepare_weights(const ParameterBuffers& parameters, HeadForm head,
     scale_weight(bank + 3 * square, scalars + scalar.attention_out(layer), square,
                  buffers_.scaled[i] + 3 * square, stream);
   }
+  mark("scaled weights", stream);
   if (head == HeadForm::bf16) return;
   quantise_both_ways(parameters.matrix(layout_.at("lm_head")), config_.vocabulary, config_.width,
                      fp8_scales().weight, buffers_.head_codes, buffers_.head_codes_transposed,
                      stream);
+  mark("fp8 casts", stream);
 }
 
 void Model::forward(LinearAlgebra& algebra, const ParameterBuffers& parameters,
@@ -99,6 +101,7 @@ void Model::forward(LinearAlgebra& algebra, const ParameterBuffers& parameters,
     const ParameterPlace& place = layout_.at(reference::value_embed_name(static_cast<Index>(n)));
     gather_rows(embedding, batch.inputs, parameters.matrix(place), b.value_embedding[n], stream);
   }
+  mark("embedding", stream);
   for (std::size_t i = 0; i < config_.layers.size(); ++i) {
     const Index layer = static_cast<Index>(i);
     LayerBuffers& l = b.layers[i];
@@ -109,15 +112,18 @@ void Model::forward(LinearAlgebra& algebra, const ParameterBuffers& parameters,
     }
     mix_norm_forward(shape, stream_before(i), b.x0, skip, scalars + scalar.residual(layer),
                      lambdas + layer, l.mixed, l.a, stream);
+    mark("norms and mixes", stream);
     const bool attention = config_.layers[i].attention;
     if (attention) forward_attention(i, algebra, parameters, batch, settings, stream);
     mlp_forward(algebra, mlp_shape(config_, batch.tokens), attention ? l.mlp_input : l.a,
                 parameters.matrix(layout_.at(reference::c_fc_name(layer))),
                 parameters.matrix(layout_.at(reference::c_proj_name(layer))),
                 attention ? l.attended : l.mixed, l.out, l.positive, b.squared, stream);
+    mark("MLP", stream);
   }
   backout_norm_forward(shape, b.layers.back().out, b.layers[at(config_.backout_from)].out,
                        scalars + scalar.backout(), b.head_input, stream);
+  mark("norms and mixes", stream);
   forward_head(algebra, parameters, batch, settings, loss, stream);
 }
 
@@ -132,27 +138,34 @@ void Model::forward_attention(std::size_t i, LinearAlgebra& algebra,
   const __nv_bfloat16* scaled = buffers_.scaled[i];
 
   linear_forward(algebra, batch.tokens, width, 3 * width, l.a, scaled, nullptr, l.u, stream);
+  mark("QKV products", stream);
   qk_prepare_forward(qk_problem(config_, layer, batch.tokens), l.u, l.u + width,
                      buffers_.cosine[paired], buffers_.sine[paired], l.query, l.key, stream);
+  mark("rotary", stream);
   HeadView value = head_view(config_, config_.layers[i], l.u + 2 * width, 3 * width);
   if (layer.value_embedding) {
     value_mix_forward(
         gates, l.u + 2 * width, 3 * width, buffers_.value_embedding[at(*layer.value_embedding)],
         l.a, parameters.matrix(layout_.at("ve_gate_bank")) + gate_offset(config_, layer.value_gate),
         l.value, stream);
+    mark("gates", stream);
     value = head_view(config_, config_.layers[i], l.value, width);
   }
   attention_forward(
       attention_problem(i, batch, settings), head_view(config_, config_.layers[i], l.query, width),
       head_view(config_, config_.layers[i], l.key, width), value,
       head_view(config_, config_.layers[i], l.y, width), l.logsumexp, buffers_.workspace, stream);
+  mark("attention", stream);
   output_gate_forward(
       gates, l.y, l.a,
       parameters.matrix(layout_.at("attn_gate_bank")) + gate_offset(config_, layer.attention_gate),
       l.gated, stream);
+  mark("gates", stream);
   linear_forward(algebra, batch.tokens, width, width, l.gated, scaled + 3 * width * width, l.mixed,
                  l.attended, stream);
+  mark("O products", stream);
   rms_norm_forward(stream_shape(config_, batch.tokens), l.attended, l.mlp_input, stream);
+  mark("norms and mixes", stream);
 }
 
 void Model::forward_head(LinearAlgebra& algebra, const ParameterBuffers& parameters,
@@ -167,6 +180,7 @@ void Model::forward_head(LinearAlgebra& algebra, const ParameterBuffers& paramet
     if (settings.head == HeadForm::fp8) {
       quantise_both_ways(input, tokens, config_.width, fp8_scales().activation, b.input_codes,
                          b.input_codes_transposed, stream);
+      mark("fp8 casts", stream);
       head_fp8_forward(algebra, {tokens, config_.width, config_.vocabulary},
                        {b.input_codes, b.input_codes_transposed},
                        {b.head_codes, b.head_codes_transposed}, b.logits, stream);
@@ -174,6 +188,7 @@ void Model::forward_head(LinearAlgebra& algebra, const ParameterBuffers& paramet
       linear_forward(algebra, tokens, config_.width, config_.vocabulary, input, lm_head, nullptr,
                      b.logits, stream);
     }
+    mark("head products", stream);
     const auto piece = [](float* losses, int index) {
       return losses == nullptr ? nullptr : losses + index;
     };
@@ -184,6 +199,7 @@ void Model::forward_head(LinearAlgebra& algebra, const ParameterBuffers& paramet
                           .next_token_loss = piece(loss.next_token, chunk),
                           .token_losses = piece(loss.token_losses, first)},
                          b.workspace, stream);
+    mark("loss", stream);
   }
 }
 

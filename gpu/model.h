@@ -8,6 +8,7 @@
 #include "gpu/kernels/softcap_loss.h"
 #include "gpu/model_buffers.h"
 #include "gpu/parameter_layout.h"
+#include "gpu/timeline.h"
 #include "reference/config.h"
 
 // The whole model on the device (SPEC §3, §5): the kernels in their order, and the buffers between
@@ -75,11 +76,17 @@ class Model {
                 const ModelSettings& settings, const float* grad_loss,
                 const ParameterBuffers& gradients, cudaStream_t stream);
 
+  // Marks its parts on `timeline` from now on; nullptr: on none.
+  void set_timeline(Timeline* timeline) { timeline_ = timeline; }
+
   // z of the last forward, bf16 [T, V] (inference: of its last tokens only). In bf16 the backward
   // pass overwrites it.
   const __nv_bfloat16* logits() const { return buffers_.logits; }
 
  private:
+  void mark(const char* part, cudaStream_t stream) const {
+    if (timeline_ != nullptr) timeline_->mark(part, stream);
+  }
   AttentionProblem attention_problem(std::size_t layer, const ModelBatch& batch,
                                      const ModelSettings& settings) const;
   const ParameterPlace& table(const ModelSettings& settings) const;
@@ -102,6 +109,7 @@ class Model {
   reference::Config config_;
   const ParameterLayout& layout_;
   ModelExtent extent_;
+  Timeline* timeline_ = nullptr;
   ModelBuffers buffers_;
 };
 

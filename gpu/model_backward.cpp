@@ -36,6 +36,7 @@ void Model::backward(LinearAlgebra& algebra, const ParameterBuffers& parameters,
   backout_norm_backward(shape, b.layers.back().out, b.layers[at(config_.backout_from)].out,
                         scalars + scalar.backout(), b.grad_part, grad, b.grad_back,
                         grad_scalars + scalar.backout(), b.workspace, stream);
+  mark("norms and mixes", stream);
 
   // What later readers of a layer's output give to its gradient beside the next layer. One that is
   // there before the next layer's mix joins in its kernel, any other afterwards.
@@ -53,8 +54,10 @@ void Model::backward(LinearAlgebra& algebra, const ParameterBuffers& parameters,
                  b.squared, b.hidden_gradient, b.grad_part,
                  gradients.matrix(layout_.at(reference::c_fc_name(layer))),
                  gradients.matrix(layout_.at(reference::c_proj_name(layer))), stream);
+    mark("MLP", stream);
     if (attention) {
       rms_norm_backward(shape, l.attended, b.grad_part, grad, grad, stream);
+      mark("norms and mixes", stream);
       const auto& table = config_.layers[i].value_embedding;
       const bool first_use = table && !table_used[at(*table)];
       if (table) table_used[at(*table)] = true;
@@ -78,6 +81,7 @@ void Model::backward(LinearAlgebra& algebra, const ParameterBuffers& parameters,
         l.mixed, grad, b.grad_part, attention ? b.grad_gates : nullptr, before, next,
         i + 1 == depth ? nullptr : b.grad_x0, b.grad_x0, grad_scalars + scalar.residual(layer),
         grad_lambdas + layer, grad_skip, b.workspace, stream);
+    mark("norms and mixes", stream);
     if (i == skip_from + 1 && before != b.grad_skip) {
       add_streams(stream_count, next, b.grad_skip, next, stream);
     }
@@ -90,6 +94,7 @@ void Model::backward(LinearAlgebra& algebra, const ParameterBuffers& parameters,
                             b.grad_x0, grad, b.grad_part,
                             gradients.matrix(layout_.at("smear_gate")),
                             grad_scalars + scalar.smear(), b.workspace, stream);
+  mark("embedding", stream);
   sort_tokens(embedding, batch.inputs, b.order, b.workspace, stream);
   // A tied table already holds the head's gradient.
   scatter_rows(embedding, batch.inputs, b.order, b.grad_part, settings.split_embedding,
@@ -105,6 +110,7 @@ void Model::backward(LinearAlgebra& algebra, const ParameterBuffers& parameters,
                                  stream));
     }
   }
+  mark("scatter", stream);
 }
 
 void Model::backward_head(LinearAlgebra& algebra, const ParameterBuffers& parameters,
@@ -118,17 +124,21 @@ void Model::backward_head(LinearAlgebra& algebra, const ParameterBuffers& parame
     softcap_loss_backward_fp8(shape, b.logits, b.logsumexp, batch.targets, settings.loss, grad_loss,
                               fp8_scales().gradient, b.logit_codes, b.logit_codes_transposed,
                               stream);
+    mark("loss", stream);
     head_fp8_backward(algebra, {batch.tokens, config_.width, config_.vocabulary},
                       {b.input_codes, b.input_codes_transposed},
                       {b.head_codes, b.head_codes_transposed},
                       {b.logit_codes, b.logit_codes_transposed}, b.grad_part, grad_lm_head, stream);
+    mark("head products", stream);
     return;
   }
   softcap_loss_backward(shape, b.logits, b.logsumexp, batch.targets, settings.loss, grad_loss,
                         b.logits, stream);
+  mark("loss", stream);
   linear_backward(algebra, batch.tokens, config_.width, config_.vocabulary, b.head_input,
                   parameters.matrix(layout_.at("lm_head")), b.logits, b.grad_part, grad_lm_head,
                   stream);
+  mark("head products", stream);
 }
 
 void Model::backward_attention(std::size_t i, LinearAlgebra& algebra,
@@ -152,11 +162,13 @@ void Model::backward_attention(std::size_t i, LinearAlgebra& algebra,
 
   linear_backward(algebra, batch.tokens, width, width, l.gated, scaled + 3 * square, grad_attended,
                   b.grad_inner, grad_bank + 3 * square, stream);
+  mark("O products", stream);
   const std::int64_t gate = gate_offset(config_, layer.attention_gate);
   output_gate_backward(gates, b.grad_inner, l.y, l.a,
                        parameters.matrix(layout_.at("attn_gate_bank")) + gate, b.grad_inner,
                        gradients.matrix(layout_.at("attn_gate_bank")) + gate, b.grad_gates, false,
                        b.workspace, stream);
+  mark("gates", stream);
 
   const bool mixes = layer.value_embedding.has_value();
   __nv_bfloat16* const grad_value = b.grad_u + 2 * width;
@@ -170,9 +182,11 @@ void Model::backward_attention(std::size_t i, LinearAlgebra& algebra,
       head_view(config_, config_.layers[i], b.grad_query, width),
       head_view(config_, config_.layers[i], b.grad_key, width),
       head_view(config_, config_.layers[i], grad_value, 3 * width), b.workspace, stream);
+  mark("attention", stream);
   const int paired = layer.paired ? 1 : 0;
   qk_prepare_backward(qk_problem(config_, layer, batch.tokens), l.u, l.u + width, b.cosine[paired],
                       b.sine[paired], b.grad_query, b.grad_key, b.grad_u, b.grad_u + width, stream);
+  mark("rotary", stream);
   if (mixes) {
     const std::size_t n = at(*layer.value_embedding);
     const std::int64_t value_gate = gate_offset(config_, layer.value_gate);
@@ -182,14 +196,17 @@ void Model::backward_attention(std::size_t i, LinearAlgebra& algebra,
                        b.grad_value_embedding[n],
                        gradients.matrix(layout_.at("ve_gate_bank")) + value_gate, b.grad_gates,
                        true, b.workspace, stream);
+    mark("gates", stream);
   }
   linear_backward(algebra, batch.tokens, width, 3 * width, l.a, scaled, b.grad_u, b.grad_part,
                   grad_bank, stream);
+  mark("QKV products", stream);
   scale_weight_backward(bank, scalars + scalar.attention_in(number), 3 * square, grad_bank,
                         grad_scalars + scalar.attention_in(number), b.workspace, stream);
   scale_weight_backward(bank + 3 * square, scalars + scalar.attention_out(number), square,
                         grad_bank + 3 * square, grad_scalars + scalar.attention_out(number),
                         b.workspace, stream);
+  mark("scaled weights", stream);
 }
 
 }  // namespace pairedhead::gpu

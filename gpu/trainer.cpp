@@ -168,7 +168,9 @@ struct Trainer::Implementation {
   void begin_step();
   void make_tables(Model& model, int tokens);
   ModelSettings model_settings() const;
-  void upload_mtp_weights();
+  void mark(const char* part) {
+    if (timeline != nullptr) timeline->mark(part, stream);
+  }
 
   TrainerSettings settings;
   Communicator& communicator;
@@ -187,6 +189,7 @@ struct Trainer::Implementation {
   PinnedMemory host_losses;
   TrainerProgress progress;
   std::vector<StateTensor> state;
+  Timeline* timeline = nullptr;
   const Model* tables_of = nullptr;  // whose rotary tables stand in model_memory
 };
 
@@ -273,6 +276,13 @@ void Trainer::resume(const TrainerProgress& progress) {
   implementation_->tables_of = nullptr;
 }
 
+void Trainer::set_timeline(Timeline* timeline) {
+  implementation_->timeline = timeline;
+  implementation_->training.set_timeline(timeline);
+}
+
+void Trainer::synchronize() const { implementation_->stream.synchronize(); }
+
 const std::vector<StateTensor>& Trainer::state() const { return implementation_->state; }
 
 std::size_t StateTensor::bytes() const {
@@ -338,6 +348,7 @@ TrainerLosses Trainer::train_step(std::span<const PackedSequence> micro_batches)
                      std::to_string(sequence.inputs.size()));
   }
 
+  if (self.timeline != nullptr) self.timeline->begin(self.stream);
   self.begin_step();
   self.make_tables(self.training, longest_training(config));
   // This rank's share of them: a subtree of the tree of gradients.
@@ -348,6 +359,7 @@ TrainerLosses Trainer::train_step(std::span<const PackedSequence> micro_batches)
   const std::vector<float> rounded(weights.begin(), weights.end());
   CUDA_CHECK(cudaMemcpyAsync(self.step.mtp_weights, rounded.data(), rounded.size() * sizeof(float),
                              cudaMemcpyHostToDevice, self.stream));
+  self.mark("batch and tables");
   ModelSettings settings = self.model_settings();
   settings.loss.horizons = static_cast<int>(weights.size());
   self.training.prepare_weights(self.step.parameters, settings.head, self.stream);
@@ -361,6 +373,7 @@ TrainerLosses Trainer::train_step(std::span<const PackedSequence> micro_batches)
     self.training.backward(self.algebra, self.step.parameters, batch, settings, self.step.grad_loss,
                            leaf, self.stream);
     self.step.tree.add(static_cast<int>(i), self.stream);
+    self.mark("gradient sums");
   }
 
   // A loss that is no number must not reach the parameters.
@@ -379,13 +392,17 @@ TrainerLosses Trainer::train_step(std::span<const PackedSequence> micro_batches)
     mean.next_token += share * static_cast<double>(of_all[at + count]);
   }
 
+  self.mark("loss read-out");
   const GradientSums& gradients = self.exchange.average(self.step.tree, self.stream);
+  self.mark("exchange");
   self.optimizer.update(self.algebra, self.step.parameters, gradients, self.stream);
+  self.mark("update");
   self.exchange.share(self.step.parameters, self.stream);
   if (progress.step == split_step(schedule)) {
     self.optimizer.split_embedding(self.step.parameters, self.stream);
     progress.split = true;
   }
+  self.mark("exchange");
   progress.updates = self.optimizer.updates();
   ++progress.step;
   return mean;

@@ -78,6 +78,11 @@ class Trainer {
   // sequence after the other. Throws InputError where one is longer than the settings allow.
   std::vector<float> validate(std::span<const reference::PackedSequence> sequences);
 
+  // From now on steps are marked on it, from begin() to the end of the update; nullptr: on none.
+  void set_timeline(Timeline* timeline);
+  // Waits until the device has done all that it was asked to.
+  void synchronize() const;
+
  private:
   struct Implementation;
   std::unique_ptr<Implementation> implementation_;

@@ -139,6 +139,7 @@ Component block_row() {
   Component component;
   component.name = "block";
   component.spec_section = "SPEC §3.3";
+  component.fused_into = "model";
   component.outputs = {{.name = "out", .is_gradient = false, .dtype = DType::bf16}};
   const Parameters any = Parameters::parse(
       "T=1 documents=1 H=2 D=8 F=8 layer=s pairing=strided short_window=1 yarn=0");
