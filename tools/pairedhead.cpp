@@ -16,6 +16,9 @@
 #include "tools/mutants/mutants_command.h"
 #include "tools/train/train_command.h"
 #include "tools/verify/verify_command.h"
+#if defined(PAIREDHEAD_MUTANTS) && defined(PAIREDHEAD_HAS_CUDA)
+#include "gpu/kernels/mutant.h"
+#endif
 
 namespace {
 
@@ -31,6 +34,14 @@ void plant(const std::string& name) {
   for (const pairedhead::MutantInfo& info : pairedhead::mutant_table()) {
     if (pairedhead::name_of(info.mutant) == name) return pairedhead::activate(info.mutant);
   }
+#ifdef PAIREDHEAD_HAS_CUDA
+  namespace gpu = pairedhead::gpu;
+  for (const gpu::KernelMutantInfo& info : gpu::kernel_mutant_table()) {
+    if (gpu::name_of(info.mutant) != name) continue;
+    gpu::active_kernel_mutant() = info.mutant;
+    return;
+  }
+#endif
   throw pairedhead::InputError("--plant: expected a planted bug, got \"" + name + "\"");
 }
 #endif

@@ -49,9 +49,11 @@ std::unique_ptr<TrainingDevice> make_reference_device(const reference::TrainerSe
   return std::make_unique<ReferenceDevice>(settings);
 }
 
+#ifndef PAIREDHEAD_HAS_CUDA
 std::unique_ptr<TrainingDevice> make_gpu_device(const reference::TrainerSettings&, bool) {
-  throw DeviceError("--device gpu: there is no GPU trainer yet");
+  throw DeviceError("--device gpu: this program was built without CUDA");
 }
+#endif
 
 double flops_per_token(const reference::Config& config) {
   Index weights = 0;
