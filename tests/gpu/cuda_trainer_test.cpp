@@ -38,18 +38,19 @@ class CudaTrainer : public DeviceFixture {
     return options;
   }
 
-  // A tiny model whose every path is open, as a file for --init.
-  std::filesystem::path random_weights(double size_of_c_proj) const {
+  // A tiny model whose every path is open and whose logits are of order one, as a file for --init.
+  std::filesystem::path random_weights(double size_of_c_fc = 1) const {
     const reference::Config config = reference::config_named("tiny");
     const auto table = reference::parameter_table(config);
     reference::ParameterSet<double> parameters = initial_parameters(config, 1);
     Random random(2);
     for (const reference::ParameterInfo& info : table) {
-      Tensor<double>& tensor = parameters.at(info.name);
-      const bool c_proj = info.name.starts_with("c_proj.");
       if (info.dtype != DType::bf16 || info.name == "embed") continue;
-      for (double& x : tensor.values()) {
-        if (x == 0) x = round_to(DType::bf16, (c_proj ? size_of_c_proj : 0.1) * random.normal());
+      const double size = info.name == "lm_head"           ? 20
+                          : info.name.starts_with("c_fc.") ? size_of_c_fc
+                                                           : 1;
+      for (double& x : parameters.at(info.name).values()) {
+        x = round_to(DType::bf16, size * (x != 0 ? x : 0.1 * random.normal()));
       }
     }
     write_weights(folder_ / "weights.h5", parameters, table);
@@ -112,7 +113,7 @@ TEST_F(CudaTrainer, ValidatesAsTheReferenceDoes) {
   constexpr int draws = 16;
   reference::TrainerSettings settings = twenty_steps("").settings;
   const auto parameters =
-      read_weights(random_weights(0.1), reference::parameter_table(settings.config));
+      read_weights(random_weights(), reference::parameter_table(settings.config));
   const auto data = reference::TrainingData::synthetic(settings.config, 1);
   const auto sequences = data.validation(settings.validation_sequences, settings.validation_length);
   const auto loss_on = [&](TrainingDevice& device) {
@@ -163,7 +164,7 @@ TEST_F(CudaTrainer, SignalsFinishTheStepAndSave) {
 
 TEST_F(CudaTrainer, ANonFiniteLossNamesStepAndBatch) {
   TrainOptions options = twenty_steps("run");
-  options.init = random_weights(1e38);  // sums of such numbers are infinite, and then none
+  options.init = random_weights(1e20);  // their squares are infinite, the sums none
   ::testing::internal::CaptureStderr();
   options.settings.validation_every = 0;
   EXPECT_EQ(train(options), 1);
