@@ -3,6 +3,7 @@
 #include <cstdint>
 #include <type_traits>
 
+#include "reference/dtype.h"
 #include "reference/tensor.h"
 
 namespace pairedhead {
@@ -55,5 +56,10 @@ class Rounding {
   Mode mode_;
   std::uint64_t state_;
 };
+
+// x as one of its two neighbours in bf16 or fp32, unbiased over the seeds. Which one is random from
+// value to value, but the same for values that are equal up to sign and a power of two, or within
+// 1/64 of their spacing: so it is where values are rounded to nearest. Other types: x itself.
+double stored_at_random(DType dtype, double x, std::uint64_t seed);
 
 }  // namespace pairedhead

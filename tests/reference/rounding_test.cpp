@@ -104,6 +104,50 @@ TEST(Rounding, LeavesDerivedScalarsAlone) {
   EXPECT_TRUE(rounding.bf16(Float128(1.001)) == Float128(1.001));
 }
 
+TEST(StoredAtRandom, IsOneOfTheTwoNeighboursAndUnbiased) {
+  for (const DType dtype : {DType::bf16, DType::fp32}) {
+    for (const double x : sample_values()) {
+      const int draws = 4000;
+      double sum = 0;
+      for (std::uint64_t seed = 0; seed < draws; ++seed) {
+        const double y = stored_at_random(dtype, x, seed);
+        ASSERT_EQ(y, round_to(dtype, y)) << x;
+        ASSERT_EQ(round_to(dtype, (x + 3 * y) / 4), y) << x;
+        sum += y - x;
+      }
+      const int kept = dtype == DType::bf16 ? 7 : 23;
+      const double spacing = std::ldexp(1.0, std::max(std::ilogb(x), -126) - kept);
+      EXPECT_LE(std::abs(sum / draws), 5 * 0.5 * spacing / std::sqrt(draws)) << x;
+    }
+  }
+}
+
+TEST(StoredAtRandom, RoundsEqualValuesAlike) {
+  for (std::uint64_t seed = 0; seed < 100; ++seed) {
+    const double y = stored_at_random(DType::bf16, 1.003, seed);
+    EXPECT_EQ(stored_at_random(DType::bf16, 1.003, seed), y);
+    EXPECT_EQ(stored_at_random(DType::bf16, -1.003, seed), -y);
+    EXPECT_EQ(stored_at_random(DType::bf16, 1.003 * 0x1p-30, seed), y * 0x1p-30);
+  }
+}
+
+TEST(StoredAtRandom, RoundsDifferentValuesDifferently) {
+  int apart = 0;
+  for (std::uint64_t seed = 0; seed < 1000; ++seed) {
+    const bool a = stored_at_random(DType::bf16, 1 + 0.50 * 0x1p-7, seed) > 1;
+    const bool b = stored_at_random(DType::bf16, 1 + 0.52 * 0x1p-7, seed) > 1;
+    apart += a != b ? 1 : 0;
+  }
+  EXPECT_NEAR(apart, 500, 100);
+}
+
+TEST(StoredAtRandom, LeavesTheRestAlone) {
+  const double infinity = std::numeric_limits<double>::infinity();
+  EXPECT_EQ(stored_at_random(DType::fp64, 1.003, 1), 1.003);
+  EXPECT_EQ(stored_at_random(DType::bf16, 0, 1), 0);
+  EXPECT_EQ(stored_at_random(DType::bf16, infinity, 1), infinity);
+}
+
 TEST(Rounding, RoundsTensorsElementByElement) {
   const Tensor<double> rounded = Rounding::stochastic(10).bf16(Tensor<double>({64}, 1.001));
   Rounding again = Rounding::stochastic(10);

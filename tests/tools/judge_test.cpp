@@ -2,6 +2,7 @@
 
 #include <cmath>
 #include <limits>
+#include <tuple>
 
 #include "tools/verdict/verdict.h"
 
@@ -26,7 +27,8 @@ Given right(const Shape& shape) {
 }
 
 TensorVerdict judged(const Given& given) {
-  return judge_ratio(row, given.got, given.exact, given.scale);
+  return judge_ratio(row, given.got, given.exact, given.scale,
+                     all_independent(given.exact.shape()));
 }
 
 TEST(Judge, RatiosAreWhatTheyAreCalled) {
@@ -50,14 +52,42 @@ TEST(Judge, LimitsHoldAtTheLimitAndNotBeyond) {
   EXPECT_EQ(judged(given).status, Status::failed);
 }
 
-TEST(Judge, TheNormOfLargeTensorsIsHeldTighter) {
-  EXPECT_EQ(limits_for(1023).rms, 4);
-  EXPECT_EQ(limits_for(1024).rms, 1.5);
-  for (const Index rows : {7, 8}) {
-    Given given = right({rows, 128});
-    for (Index i = 0; i < given.got.size(); ++i) given.got.set(i, given.exact[i] + 2);
-    EXPECT_EQ(judged(given).status, rows == 7 ? Status::passed : Status::failed);
+// Every error 1.5 sigma: too many in a row of 512, not in one of 64. Of both the tensor has enough.
+TEST(Judge, ManyErrorsAreHeldTighterThanFew) {
+  for (const auto& [shape, row_holds, tensor_holds] :
+       {std::tuple(Shape{1, 64}, true, true), std::tuple(Shape{1, 512}, false, false),
+        std::tuple(Shape{8, 64}, true, false)}) {
+    Given given = right(shape);
+    for (Index i = 0; i < given.got.size(); ++i) given.got.set(i, given.exact[i] + 1.5);
+    const TensorVerdict verdict = judged(given);
+    EXPECT_EQ(verdict.ratios.row <= verdict.limits.row, row_holds) << to_string(shape);
+    EXPECT_EQ(verdict.ratios.rms <= verdict.limits.rms, tensor_holds) << to_string(shape);
+    EXPECT_EQ(verdict.status, row_holds && tensor_holds ? Status::passed : Status::failed);
   }
+}
+
+TEST(Judge, ASingleElementIsHeldToRhoMax) {
+  for (const Shape& shape : {Shape{1}, Shape{}, Shape{1, 1}}) {
+    Given given = right(shape);
+    given.got.set(0, 8);
+    EXPECT_EQ(judged(given).status, Status::passed);
+    given.got.set(0, std::nextafter(8.0, 9.0));
+    EXPECT_EQ(judged(given).status, Status::failed);
+  }
+}
+
+// A thousand errors that are one, and rows that are one error each.
+TEST(Judge, EqualErrorsAreHeldAsOne) {
+  Given given = right({8, 128});
+  for (Index i = 0; i < given.got.size(); ++i) given.got.set(i, given.exact[i] + 3);
+  EXPECT_EQ(judged(given).status, Status::failed);
+  Independence one{1, std::vector<double>(8, 1)};
+  EXPECT_EQ(judge_ratio(row, given.got, given.exact, given.scale, one).status, Status::passed);
+  one.rows[5] = 128;
+  const TensorVerdict verdict = judge_ratio(row, given.got, given.exact, given.scale, one);
+  EXPECT_EQ(verdict.status, Status::failed);
+  EXPECT_EQ(verdict.first->indices[0], 5);
+  EXPECT_EQ(verdict.limits.row, rms_limit(128));
 }
 
 TEST(Judge, WhereSigmaIsZeroTheValueMustBeEqual) {
@@ -91,10 +121,13 @@ TEST(Judge, FirstIsTheFirstInMemoryAndWorstTheWorst) {
 
 TEST(Judge, AnotherDtypeOrShapeIsBadInput) {
   Given given = right({4});
-  EXPECT_THROW(judge_ratio({"y", false, DType::bf16}, given.got, given.exact, given.scale),
-               InputError);
-  EXPECT_THROW(judge_ratio(row, given.got, Tensor<double>({5}), Tensor<double>({5})), InputError);
-  EXPECT_THROW(judge_ratio(row, given.got, given.exact, Tensor<double>({5})), InputError);
+  const auto expect_refused = [&](const OutputRow& as, const Tensor<double>& exact,
+                                  const Tensor<double>& scale) {
+    EXPECT_THROW(judge_ratio(as, given.got, exact, scale, all_independent({4})), InputError);
+  };
+  expect_refused({"y", false, DType::bf16}, given.exact, given.scale);
+  expect_refused(row, Tensor<double>({5}), Tensor<double>({5}));
+  expect_refused(row, given.exact, Tensor<double>({5}));
 }
 
 TEST(Judge, BitsTellMinusZeroFromZero) {

@@ -93,9 +93,10 @@ SampledResult sampled_rows(Target& target, const Component& attention, const Par
     const Truth truth = truth_of(attention, small, near, seed);
     for (const OutputRow& row : attention.outputs) {
       const Array got = cut(outputs.at(row.key()), token, token + 1, place.heads);
-      const TensorVerdict verdict =
-          judge_ratio(row, got, row_of(truth.exact.at(row.key()), token - place.first),
-                      row_of(truth.scale.at(row.key()), token - place.first));
+      const Index at = token - place.first, rows = got.size() / row_width(got.shape);
+      const TensorVerdict verdict = judge_ratio(
+          row, got, row_of(truth.exact.at(row.key()), at), row_of(truth.scale.at(row.key()), at),
+          rows_of(truth.independence.at(row.key()), at * rows, rows));
       result.worst = worst_of(result.worst, verdict.ratios);
       if (verdict.status == Status::passed) continue;
       if (result.failed++ == 0) {

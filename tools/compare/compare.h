@@ -17,7 +17,8 @@ struct Comparison {
 };
 
 // Judges the outputs of `yours` case by case, by name, with the ratios that verify would give: with
-// the golden's own scale, or where it has none with the scale that verify computes. Outputs may be
+// the golden's own scale, or where it has none with the scale that verify computes. Passes what
+// verify would pass. Outputs may be
 // given in a wider type than the component's; ratio rows are then stored in the component's first.
 // Throws InputError on a case or an output that the golden does not know, on another shape, and if
 // nothing at all was given.

@@ -151,11 +151,8 @@ Component softcap_loss() {
     return arrays;
   };
   component.draw = [](Random& random, double size) {
-    Parameters logits = draw_logits(random, size);
-    // Logits that are nearly equal give nearly equal gradients, which all round alike: the rms of
-    // their errors is then that of one error, which no limit on a mean of many may judge.
-    if (logits.word("fill") == "tiny") logits.set("fill", "normal");
-    return logits.set("horizons", random.integer(1, 3))
+    return draw_logits(random, size)
+        .set("horizons", random.integer(1, 3))
         .set("validation", random.integer(0, 4) == 0 ? 1 : 0);
   };
   component.edges = {Parameters::parse("T=1 V=2 horizons=3 validation=0 fill=normal"),

@@ -160,7 +160,7 @@ Component normuon_step() {
       output("mantissa", DType::uint16, true)};
   component.stages = {"outputs/direction", "outputs/orthogonal", "outputs/update"};
   component.draw = [](Random& random, double size) {
-    const Index columns = random.integer(6, 6 + static_cast<Index>(size * 3));
+    const Index columns = random.integer(2, 2 + static_cast<Index>(size * 14));
     const bool bank = random.integer(0, 1) == 1;
     return Parameters()
         .set("rows", bank ? 4 * columns : random.integer(1, 4 * columns))

@@ -6,6 +6,7 @@
 #include "reference/optim/polar_express.h"
 #include "reference/optim/variance_reduction.h"
 #include "tools/components/fill.h"
+#include "tools/components/row_plan.h"
 #include "tools/components/rows.h"
 
 namespace pairedhead {
@@ -67,9 +68,7 @@ Component polar_normalise() {
     return Parameters()
         .set("rows", random.integer(1, most))
         .set("columns", random.integer(1, most))
-        // Not integers or powers: a few values repeated have a few errors, which do not average
-        // out.
-        .set("fill", fill_words()[static_cast<std::size_t>(random.integer(0, 2))]);
+        .set("fill", draw_fill(random));
   };
   component.edges = {Parameters::parse("rows=1 columns=2 fill=normal"),
                      Parameters::parse("rows=16 columns=16 fill=normal"),
@@ -93,8 +92,11 @@ Component polar_normalise() {
   component.magnitude = [](const Parameters&, const Arrays& arrays) {
     return magnitudes(evaluate_normalise<Magnitude>(arrays, Rounding::exact()));
   };
+  // A few integers or powers may be all zero or all the same.
   component.trivial = [](const Parameters& p, const OutputRow&) {
-    return p.word("fill") == "zero";
+    const std::string fill = p.word("fill");
+    const bool few = p.integer("rows") * p.integer("columns") < 16;
+    return fill == "zero" || (few && (fill == "integers" || fill == "powers"));
   };
   return component;
 }

@@ -136,8 +136,9 @@ class Checker {
 
   void check_scale(const Values& exact) {
     if (component_.judgement == Judgement::bitwise) return;
-    const Values sigma = error_scale(component_, parameters_, golden_.inputs, golden_.seed, exact);
-    for (const auto& [key, computed] : sigma) {
+    Truth truth{exact, {}, {}};
+    add_scale(component_, parameters_, golden_.inputs, golden_.seed, truth);
+    for (const auto& [key, computed] : truth.scale) {
       const auto stored = golden_.scale.find(key);
       if (stored == golden_.scale.end()) {
         complain(fmt::format("scale/{}: expected it, got none", key));

@@ -19,7 +19,7 @@ std::string painted(Status status, bool colour) {
 
 // "2.31 / 8"
 std::string share(const WorstRatio& worst) {
-  return worst.limit > 0 ? fmt::format("{:.3g} / {:g}", worst.ratio, worst.limit) : "";
+  return worst.limit > 0 ? fmt::format("{:.3g} / {:.3g}", worst.ratio, worst.limit) : "";
 }
 
 std::string table_line(const ComponentResult& result, std::size_t width, bool colour) {

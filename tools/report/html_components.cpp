@@ -19,7 +19,7 @@ std::string bar(const WorstRatio& worst) {
   const char* tone = over ? "over" : share > near_limit ? "near" : "";
   const double width = over ? 100 : std::max(100 * share, 1.5);
   return fmt::format(
-      "<td><div class=\"track\" title=\"{0:.3g} of a limit of {1:g}, in {2}\"><i class=\"{3}\" "
+      "<td><div class=\"track\" title=\"{0:.3g} of a limit of {1:.3g}, in {2}\"><i class=\"{3}\" "
       "style=\"width:{4:.1f}%\"></i><b></b></div><div class=\"share\">{0:.3g} / {1:g}</div></td>",
       worst.ratio, worst.limit, html_escaped(worst.output), tone, width);
 }

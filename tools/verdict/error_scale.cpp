@@ -41,66 +41,89 @@ std::vector<Values> draw_noise(const Component& component, const Parameters& par
   return draws;
 }
 
-// m^2 of every output: the mean squared deviation of the draws from y*. As many draws at a time as
-// there are threads, so that memory stays bounded, and always added in the order of k, so that the
-// sum does not depend on their number.
-Values mean_square_noise(const Component& component, const Parameters& parameters,
-                         const Arrays& inputs, std::uint64_t seed, const Values& exact) {
-  Values noise;
-  for (const auto& [key, tensor] : exact) noise.emplace(key, Tensor<double>(tensor.shape()));
+// What the draws show of every output.
+struct Noise {
+  Values square;             // m^2: the mean squared deviation from y*
+  std::vector<Values> kept;  // draws
+};
+
+// All draws are kept, but of cases of more elements than this only the first few, so that memory
+// stays bounded: independence is then known less exactly.
+constexpr Index elements_of_all_draws = 1 << 20;
+constexpr int fewest_kept = 8;
+
+// As many draws at a time as there are threads, and always added in the order of k, so that the sum
+// does not depend on their number.
+Noise noise_of(const Component& component, const Parameters& parameters, const Arrays& inputs,
+               std::uint64_t seed, const Values& exact) {
+  Noise noise;
+  Index elements = 0;
+  for (const auto& [key, tensor] : exact) {
+    noise.square.emplace(key, Tensor<double>(tensor.shape()));
+    elements += tensor.size();
+  }
+  const int kept = elements > elements_of_all_draws ? fewest_kept : noise_draws;
   const int at_once = std::clamp(omp_get_max_threads(), 1, noise_draws);
   for (int first = 0; first < noise_draws; first += at_once) {
     const int last = std::min(first + at_once, noise_draws);
-    for (const Values& draw : draw_noise(component, parameters, inputs, seed, first, last)) {
+    for (Values& draw : draw_noise(component, parameters, inputs, seed, first, last)) {
       for (const OutputRow& row : component.outputs) {
         const Tensor<double>& drawn = value_of(draw, component, row, "rounded reference");
         const Tensor<double>& truth = exact.at(row.key());
         require_shape(row.name.c_str(), drawn, truth.shape());
-        Tensor<double>& sum = noise.at(row.key());
+        Tensor<double>& sum = noise.square.at(row.key());
         for (Index i = 0; i < sum.size(); ++i) {
           const double deviation = drawn[i] - truth[i];
           sum[i] += deviation * deviation / noise_draws;
         }
       }
+      if (static_cast<int>(noise.kept.size()) < kept) noise.kept.push_back(std::move(draw));
     }
   }
   return noise;
 }
 
+// sigma of one output. square: m^2, terms: a_i, accumulator: u_acc.
+Tensor<double> scale_of(DType dtype, const Tensor<double>& exact, const Tensor<double>& square,
+                        const Tensor<double>& terms, double accumulator) {
+  const double roundoff = unit_roundoff(dtype);
+  Tensor<double> sigma(exact.shape());
+  const Index width = row_width(exact.shape());
+  for (Index begin = 0; begin < exact.size(); begin += width) {
+    double row_mean = 0;
+    for (Index i = begin; i < begin + width; ++i) {
+      row_mean += square[i] / static_cast<double>(width);
+    }
+    for (Index i = begin; i < begin + width; ++i) {
+      const double storing = roundoff * std::abs(exact[i]) / 2;
+      const double adding = 4 * accumulator * terms[i];
+      const double underflow = exact[i] == 0 ? 0 : underflow_threshold;
+      sigma[i] = std::sqrt(std::max(square[i], row_mean / 4) + storing * storing + adding * adding +
+                           underflow * underflow);
+    }
+  }
+  return sigma;
+}
+
 }  // namespace
 
-Values error_scale(const Component& component, const Parameters& parameters, const Arrays& inputs,
-                   std::uint64_t seed, const Values& exact) {
-  const Values noise = mean_square_noise(component, parameters, inputs, seed, exact);
+void add_scale(const Component& component, const Parameters& parameters, const Arrays& inputs,
+               std::uint64_t seed, Truth& truth) {
+  const Noise noise = noise_of(component, parameters, inputs, seed, truth.exact);
   const Values magnitude = component.magnitude(parameters, inputs);
   const double accumulator =
       component.accumulator ? component.accumulator(parameters) : fp32_accumulator;
-  Values scale;
   for (const OutputRow& row : component.outputs) {
     if (component.compares_bits(row)) continue;
-    const Tensor<double>& truth = exact.at(row.key());
+    const std::string key = row.key();
+    const Tensor<double>& exact = truth.exact.at(key);
     const Tensor<double>& terms = value_of(magnitude, component, row, "magnitude");
-    require_shape(row.name.c_str(), terms, truth.shape());
-    const Tensor<double>& square = noise.at(row.key());
-    const double roundoff = unit_roundoff(row.dtype);
-    Tensor<double> sigma(truth.shape());
-    const Index width = truth.shape().empty() ? 1 : std::max<Index>(truth.shape().back(), 1);
-    for (Index begin = 0; begin < truth.size(); begin += width) {
-      double row_mean = 0;
-      for (Index i = begin; i < begin + width; ++i) {
-        row_mean += square[i] / static_cast<double>(width);
-      }
-      for (Index i = begin; i < begin + width; ++i) {
-        const double storing = roundoff * std::abs(truth[i]) / 2;
-        const double adding = 4 * accumulator * terms[i];
-        const double underflow = truth[i] == 0 ? 0 : underflow_threshold;
-        sigma[i] = std::sqrt(std::max(square[i], row_mean / 4) + storing * storing +
-                             adding * adding + underflow * underflow);
-      }
-    }
-    scale.emplace(row.key(), std::move(sigma));
+    require_shape(row.name.c_str(), terms, exact.shape());
+    truth.scale[key] = scale_of(row.dtype, exact, noise.square.at(key), terms, accumulator);
+    std::vector<const Tensor<double>*> draws;
+    for (const Values& draw : noise.kept) draws.push_back(&draw.at(key));
+    truth.independence[key] = independence_of(draws, exact, truth.scale.at(key), row.dtype, seed);
   }
-  return scale;
 }
 
 Truth truth_of(const Component& component, const Parameters& parameters, const Arrays& inputs,
@@ -109,7 +132,7 @@ Truth truth_of(const Component& component, const Parameters& parameters, const A
   truth.exact = component.reference(parameters, inputs, Rounding::exact());
   for (const OutputRow& row : component.outputs) value_of(truth.exact, component, row, "reference");
   if (component.judgement == Judgement::ratio) {
-    truth.scale = error_scale(component, parameters, inputs, seed, truth.exact);
+    add_scale(component, parameters, inputs, seed, truth);
   }
   return truth;
 }

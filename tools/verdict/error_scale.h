@@ -1,8 +1,11 @@
 #pragma once
 
 #include <cstdint>
+#include <map>
+#include <string>
 
 #include "tools/components/component.h"
+#include "tools/verdict/independence.h"
 
 namespace pairedhead {
 
@@ -18,7 +21,10 @@ inline constexpr double underflow_threshold = 0x1p-126;  // smallest normal of f
 // What a case's outputs are held against, by OutputRow::key().
 struct Truth {
   Values exact;  // y*: the reference without rounding
-  Values scale;  // sigma, shaped like exact; none for outputs whose bits are compared
+  // sigma, shaped like exact, and how many of the errors are independent; none for outputs whose
+  // bits are compared
+  Values scale;
+  std::map<std::string, Independence> independence;
 };
 
 // sigma_i^2 = max(m_i^2, mean of m^2 over the row / 4) + (u |y*_i| / 2)^2 + (4 u_acc a_i)^2
@@ -39,8 +45,8 @@ Truth truth_of_stages(const Component& component, const Parameters& parameters,
                       const Arrays& inputs, std::uint64_t seed, const Truth& truth,
                       const Arrays& outputs);
 
-// sigma alone, where y* is known already.
-Values error_scale(const Component& component, const Parameters& parameters, const Arrays& inputs,
-                   std::uint64_t seed, const Values& exact);
+// Adds scale and independence where y* is known already.
+void add_scale(const Component& component, const Parameters& parameters, const Arrays& inputs,
+               std::uint64_t seed, Truth& truth);
 
 }  // namespace pairedhead

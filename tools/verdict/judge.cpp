@@ -40,7 +40,6 @@ TensorVerdict blank(const OutputRow& row, const Array& got, const Tensor<double>
   verdict.key = row.key();
   verdict.shape = got.shape;
   verdict.dtype = row.dtype;
-  verdict.limits = limits_for(got.size());
   return verdict;
 }
 
@@ -111,7 +110,7 @@ void distrust(const OutputRow& row, bool may_be_trivial, const Array& got,
 }  // namespace
 
 TensorVerdict judge_ratio(const OutputRow& row, const Array& got, const Tensor<double>& exact,
-                          const Tensor<double>& scale) {
+                          const Tensor<double>& scale, const Independence& independence) {
   TensorVerdict verdict = blank(row, got, exact);
   require_shape(("scale of " + row.key()).c_str(), scale, exact.shape());
   if (const auto bad = first_not_finite(exact)) {
@@ -124,7 +123,7 @@ TensorVerdict judge_ratio(const OutputRow& row, const Array& got, const Tensor<d
   const auto element = [&](Index i) {
     return Element{indices_of(i, got.shape), got.at(i), exact[i], scale[i], "", ""};
   };
-  const Index width = got.shape.empty() ? 1 : std::max<Index>(got.shape.back(), 1);
+  const Index width = row_width(got.shape);
   Index worst = -1, first = -1, bad_row_worst = -1;
   double total = 0;
   bool finite = true;
@@ -151,11 +150,16 @@ TensorVerdict judge_ratio(const OutputRow& row, const Array& got, const Tensor<d
     }
     total += sum;
     const double row_rms = std::sqrt(sum / static_cast<double>(width));
-    verdict.ratios.row = std::max(verdict.ratios.row, row_rms);
-    if (bad_row_worst < 0 && !(row_rms <= verdict.limits.row)) bad_row_worst = row_worst;
+    const double limit = rms_limit(independence.rows.at(static_cast<std::size_t>(begin / width)));
+    if (begin == 0 || row_rms * verdict.limits.row > verdict.ratios.row * limit) {
+      verdict.ratios.row = row_rms;
+      verdict.limits.row = limit;
+    }
+    if (bad_row_worst < 0 && !(row_rms <= limit)) bad_row_worst = row_worst;
   }
   if (got.size() > 0) {
     verdict.ratios.rms = std::sqrt(total / static_cast<double>(got.size()));
+    verdict.limits.rms = rms_limit(independence.tensor);
     verdict.worst = element(worst);
   }
 
@@ -218,7 +222,8 @@ Verdict judge(const Component& component, const Parameters& parameters, const Tr
     const Tensor<double>& exact = truth.exact.at(row.key());
     TensorVerdict tensor = component.compares_bits(row)
                                ? judge_bitwise(row, got, exact)
-                               : judge_ratio(row, got, exact, truth.scale.at(row.key()));
+                               : judge_ratio(row, got, exact, truth.scale.at(row.key()),
+                                             truth.independence.at(row.key()));
     std::optional<std::uint64_t> poison_of_row;
     if (poison) poison_of_row = poison_seed(*poison, n);
     const bool may_be_trivial = component.compares_bits(row) || row.may_be_trivial ||

@@ -44,12 +44,6 @@ Ratios worst_of(const Ratios& a, const Ratios& b) {
   return {std::max(a.max, b.max), std::max(a.row, b.row), std::max(a.rms, b.rms)};
 }
 
-Limits limits_for(Index elements) {
-  Limits limits;
-  if (elements >= 1024) limits.rms = 1.5;
-  return limits;
-}
-
 double Element::ratio() const {
   const double error = std::abs(got - wanted);
   if (error == 0) return 0;

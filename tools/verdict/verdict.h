@@ -23,19 +23,17 @@ std::string_view name_of(Status status);  // "PASSED" ...
 // infinite.
 struct Ratios {
   double max = 0;  // rho_max: the worst element
-  double row = 0;  // rho_row: the worst rms over a row (innermost axis)
+  double row = 0;  // rho_row: the rms over the row (innermost axis) that is nearest to its limit
   double rms = 0;  // rho_rms: over the tensor
 };
 Ratios worst_of(const Ratios& a, const Ratios& b);
 
 // The accepting form is ratio <= limit, so that NaN fails.
 struct Limits {
-  double max = 8;
-  double row = 4;
-  double rms = 4;
+  double max = element_limit;
+  double row = element_limit;  // rms_limit of what the row stands for
+  double rms = element_limit;  // rms_limit of what the tensor stands for
 };
-// rho_rms may reach 1.5 for 1024 elements and more, 4 below.
-Limits limits_for(Index elements);
 
 // One element, for a reader who looks for the bug.
 struct Element {
@@ -76,9 +74,10 @@ struct Verdict {
 // Adds one output's verdict to the case's: the case is as bad as its worst output.
 void add_tensor(Verdict& verdict, TensorVerdict tensor);
 
-// y against y* and sigma, the ratios of one output. y*: exact; sigma: same shape.
+// y against y* and sigma, the ratios of one output. y*: exact; sigma: same shape. Throws InputError
+// on another dtype or shape.
 TensorVerdict judge_ratio(const OutputRow& row, const Array& got, const Tensor<double>& exact,
-                          const Tensor<double>& scale);
+                          const Tensor<double>& scale, const Independence& independence);
 
 // Bit patterns of y against y* rounded to the output's dtype; any NaN for a NaN.
 TensorVerdict judge_bitwise(const OutputRow& row, const Array& got, const Tensor<double>& exact);

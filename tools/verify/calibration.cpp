@@ -3,19 +3,12 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <array>
 #include <cmath>
 
 namespace pairedhead {
 namespace {
 
 constexpr std::array<double, 6> shares = {0.5, 0.9, 0.99, 0.999, 0.9999, 1};
-
-struct Curve {
-  const char* name;
-  double limit;
-  const std::vector<double>* samples;
-};
 
 }  // namespace
 
@@ -28,17 +21,23 @@ double quantile(std::vector<double> samples, double share) {
 }
 
 void Calibration::add(const std::string& component, const CaseResult& result) {
-  Ratios worst;
-  double rms_share = 0;
+  Ratios worst;  // in units of their limits
   for (const TensorVerdict& tensor : result.verdict.tensors) {
-    worst = worst_of(worst, tensor.ratios);
-    rms_share = std::max(rms_share, tensor.ratios.rms / tensor.limits.rms);
+    const auto& [ratios, limits] = std::pair(tensor.ratios, tensor.limits);
+    worst = worst_of(worst,
+                     {ratios.max / limits.max, ratios.row / limits.row, ratios.rms / limits.rms});
   }
   if (!(worst.max > 0)) return;
   Samples& samples = samples_[component];
   samples.max.push_back(worst.max);
   samples.row.push_back(worst.row);
-  samples.rms_share.push_back(rms_share);
+  samples.rms.push_back(worst.rms);
+}
+
+std::array<Calibration::Curve, 3> Calibration::curves(const Samples& samples) {
+  return {{{"rho_max", "ρ_max", &samples.max},
+           {"rho_row", "ρ_row", &samples.row},
+           {"rho_rms", "ρ_rms", &samples.rms}}};
 }
 
 nlohmann::json Calibration::json() const {
@@ -46,10 +45,9 @@ nlohmann::json Calibration::json() const {
   for (const auto& [component, samples] : samples_) {
     nlohmann::json& entry = all[component];
     entry["cases"] = samples.max.size();
-    for (const Curve& curve : {Curve{"rho_max", 8, &samples.max}, Curve{"rho_row", 4, &samples.row},
-                               Curve{"rho_rms_share", 1, &samples.rms_share}}) {
+    for (const Curve& curve : curves(samples)) {
       for (double share : shares) {
-        entry[curve.name][fmt::format("{}", share)] = quantile(*curve.samples, share);
+        entry[curve.key][fmt::format("{}", share)] = quantile(*curve.samples, share);
       }
     }
   }
@@ -59,14 +57,14 @@ nlohmann::json Calibration::json() const {
 std::string Calibration::markdown() const {
   std::string table = "| row | cases | ratio |";
   for (double share : shares) table += share < 1 ? fmt::format(" {}% |", 100 * share) : " worst |";
-  table += " limit |\n|---|---|---|---|---|---|---|---|---|---|\n";
+  table += "\n|---|---|---|---|---|---|---|---|---|\n";
   for (const auto& [component, samples] : samples_) {
-    for (const Curve& curve : {Curve{"ρ_max", 8, &samples.max}, Curve{"ρ_row", 4, &samples.row},
-                               Curve{"ρ_rms / its limit", 1, &samples.rms_share}}) {
+    for (const Curve& curve : curves(samples)) {
       table += fmt::format("| {} | {} | {} |", component, samples.max.size(), curve.name);
-      for (double share : shares)
+      for (double share : shares) {
         table += fmt::format(" {:.2f} |", quantile(*curve.samples, share));
-      table += fmt::format(" {:g} |\n", curve.limit);
+      }
+      table += "\n";
     }
   }
   return table;

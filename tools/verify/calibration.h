@@ -1,5 +1,6 @@
 #pragma once
 
+#include <array>
 #include <map>
 #include <nlohmann/json.hpp>
 #include <string>
@@ -16,17 +17,24 @@ class Calibration {
   // Notes the worst ratios of a case. Bitwise rows have none and are not noted.
   void add(const std::string& component, const CaseResult& result);
 
-  // {"component": {"cases", "rho_max": {"0.5": ..., "0.99": ..., "1": ...}, "rho_row": ...,
-  // "rho_rms" as shares of its limit, which depends on the number of elements}}
+  // {"component": {"cases", "rho_max": {"0.5": ..., "0.99": ..., "1": ...}, "rho_row", "rho_rms"}}:
+  // quantiles, each ratio as a share of its limit.
   nlohmann::json json() const;
 
-  // One row a component and ratio: the quantiles beside the limit.
+  // The same, one row a component and ratio.
   std::string markdown() const;
 
  private:
   struct Samples {
-    std::vector<double> max, row, rms_share;
+    std::vector<double> max, row, rms;  // the worst of a case, in units of its limit
   };
+  struct Curve {
+    const char* key;
+    const char* name;
+    const std::vector<double>* samples;
+  };
+  static std::array<Curve, 3> curves(const Samples& samples);
+
   std::map<std::string, Samples> samples_;
 };
 
