@@ -30,7 +30,9 @@ struct PolarCoefficients {
 std::span<const PolarCoefficients, 5> polar_coefficients();
 
 // X -> a X + B X with B = b A + c A A, A = X X^T; of a tall matrix a X + X B, A = X^T X. Each
-// product is rounded once, with what is added to it. x, result: bf16, the family, apart.
+// product is rounded once, with what is added to it. x, result: bf16, the family, apart. Afterwards
+// the workspace holds A, then B, bf16 [matrices, m, m] with m the lesser of rows and columns, both
+// symmetric bit for bit.
 void polar_iteration(LinearAlgebra& algebra, const MatrixFamily& family,
                      const PolarCoefficients& coefficients, const __nv_bfloat16* x,
                      __nv_bfloat16* result, void* workspace, cudaStream_t stream);

@@ -79,6 +79,31 @@ void add_trunk(std::vector<BenchSetting>& plan) {
   }
 }
 
+// Both optimizers over the record's parameters: attention's 40 matrices and the MLPs' 22, all of
+// them element by element, and one of the five tables that are Adam's.
+void add_optimizers(std::vector<BenchSetting>& plan) {
+  struct Row {
+    const char *component, *setting, *parameters;
+    std::optional<double> peer_ms;
+  };
+  const Row rows[] = {
+      {"momentum", "75.5M elements", "n=75497472 fill=normal", std::nullopt},
+      {"polar_express", "(40, 768, 768)", "rows=768 columns=768 fused=1 matrices=40", 1.42},
+      {"polar_express", "(22, 3072, 768)", "rows=3072 columns=768 fused=0 matrices=22", 2.37},
+      {"variance_reduction", "(40, 768, 768)", "rows=768 columns=768 start=0 matrices=40",
+       std::nullopt},
+      {"variance_reduction", "(22, 3072, 768)", "rows=3072 columns=768 start=0 matrices=22",
+       std::nullopt},
+      {"cautious_split_update", "75.5M elements", "n=75497472 fill=normal", std::nullopt},
+      {"adam_step", "38.6M elements", "n=38633472 fill=normal label=value_embed updates=579",
+       std::nullopt},
+  };
+  for (const Row& row : rows) {
+    plan.push_back(
+        {row.component, row.setting, Parameters::parse(row.parameters), row.peer_ms, std::nullopt});
+  }
+}
+
 }  // namespace
 
 std::vector<BenchSetting> bench_plan(const std::vector<std::string>& components,
@@ -88,6 +113,7 @@ std::vector<BenchSetting> bench_plan(const std::vector<std::string>& components,
   add_qk_prepare(plan);
   add_rotary_table(plan);
   add_trunk(plan);
+  add_optimizers(plan);
   std::vector<std::string> timed;
   for (const BenchSetting& setting : plan) {
     if (timed.empty() || timed.back() != setting.component) timed.push_back(setting.component);

@@ -60,20 +60,6 @@ Values evaluate(const Parameters& p, const Arrays& arrays, Rounding rounding) {
           {"outputs/mantissa", std::move(mantissa)}};
 }
 
-// `of` for each of the matrices that stand one below the other in x.
-template <class Function>
-Tensor<double> for_each_matrix(const Tensor<double>& x, Index matrices, const Function& of) {
-  Tensor<double> result(x.shape());
-  const Index count = x.size() / matrices;
-  for (Index first = 0; first < x.size(); first += count) {
-    Tensor<double> matrix({x.dim(0) / matrices, x.dim(1)});
-    std::copy_n(x.data() + first, count, matrix.data());
-    const Tensor<double> value = of(matrix);
-    std::copy_n(value.data(), count, result.data() + first);
-  }
-  return result;
-}
-
 Values evaluate_magnitude(const Parameters& p, const Arrays& arrays) {
   const Index matrices = p.integer("matrices");
   const Values exact = evaluate(p, arrays, Rounding::exact());
@@ -92,16 +78,18 @@ Values evaluate_magnitude(const Parameters& p, const Arrays& arrays) {
                               {"outputs/direction", moved.direction},
                               {"outputs/update", normalised.direction},
                               {"outputs/second_moment", normalised.second_moment}});
-  values["outputs/orthogonal"] = for_each_matrix(
-      direction, matrices,
-      [&](const Tensor<double>& matrix) { return polar_express_terms(matrix, matrices > 1); });
+  values["outputs/orthogonal"] =
+      for_each_matrix(direction, matrices, [&](const Tensor<double>& matrix, Index) {
+        return polar_express_terms(matrix, matrices > 1);
+      });
   return values;
 }
 
 // Each of the matrices well conditioned, one below the other.
 Tensor<double> stacked(const Parameters& p, Random random) {
   return for_each_matrix(
-      Tensor<double>(matrix_shape(p)), p.integer("matrices"), [&](const Tensor<double>& matrix) {
+      Tensor<double>(matrix_shape(p)), p.integer("matrices"),
+      [&](const Tensor<double>& matrix, Index) {
         return to_tensor(well_conditioned(matrix.shape(), random.split(random.bits())));
       });
 }

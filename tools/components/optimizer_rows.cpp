@@ -63,6 +63,13 @@ float single(const Arrays& arrays, const char* name) {
   return static_cast<float>(arrays.at(name).at(0));
 }
 
+// So many bytes an element, read and written; gradients in fp32, as the trainer sums them.
+std::function<Work(const Parameters&, bool)> moving(double bytes) {
+  return [=](const Parameters& p, bool) {
+    return Work{.bytes = bytes * static_cast<double>(p.integer("n"))};
+  };
+}
+
 Component cautious_split_update() {
   Component component = elementwise("cautious_split_update", "SPEC §6.2");
   component.outputs = {
@@ -99,6 +106,7 @@ Component cautious_split_update() {
     return Values{{"outputs/parameter", std::move(parameter)},
                   {"outputs/mantissa", std::move(mantissa)}};
   };
+  component.work = moving(2 + 2 * (2 + 2));
   return component;
 }
 
@@ -185,6 +193,10 @@ Component adam_step() {
                   {"outputs/first_moment", std::move(first)},
                   {"outputs/second_moment", std::move(second)}};
   };
+  component.work = [](const Parameters& p, bool backward) {
+    const double parameter = storage_of(p) == DType::bf16 ? 2 : 4;
+    return moving(4 + 2 * (parameter + 4 + 4))(p, backward);
+  };
   return component;
 }
 
@@ -224,6 +236,7 @@ Component momentum() {
   component.magnitude = [](const Parameters&, const Arrays& arrays) {
     return magnitudes(evaluate_momentum<Magnitude>(arrays));
   };
+  component.work = moving(4 + 2 * 4 + 4);
   return component;
 }
 

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 
+#include "reference/optim/optimizer.h"
 #include "reference/optim/polar_express.h"
 #include "reference/optim/variance_reduction.h"
 #include "tools/components/fill.h"
@@ -20,12 +21,19 @@ Tensor<Scalar> input(const Arrays& arrays, const std::string& name) {
   return cast<Scalar>(to_tensor(arrays.at(name)));
 }
 
-Shape matrix_shape(const Parameters& p) { return {p.integer("rows"), p.integer("columns")}; }
+Shape matrix_shape(const Parameters& p) {
+  return {matrices_of(p) * p.integer("rows"), p.integer("columns")};
+}
+double elements(const Parameters& p) { return static_cast<double>(element_count(matrix_shape(p))); }
 
 std::vector<Parameters> shrink_matrix(const Parameters& p) {
   auto smaller = smaller_values(p, "rows", 1);
   const auto narrower = smaller_values(p, "columns", p.has("iteration") ? p.integer("rows") : 1);
   smaller.insert(smaller.end(), narrower.begin(), narrower.end());
+  if (p.has("matrices")) {
+    const auto fewer = smaller_values(p, "matrices", 1);
+    smaller.insert(smaller.end(), fewer.begin(), fewer.end());
+  }
   if (p.has("fill")) {
     const std::string fill = simpler_fill(p.word("fill"));
     if (!fill.empty()) smaller.push_back(Parameters(p).set("fill", fill));
@@ -36,6 +44,7 @@ std::vector<Parameters> shrink_matrix(const Parameters& p) {
 void check_matrix(const Parameters& p) {
   check_at_least(p, "rows", 1);
   check_at_least(p, "columns", 1);
+  if (p.has("matrices")) check_at_least(p, "matrices", 1);
 }
 
 bool fused(const Parameters& p) {
@@ -169,30 +178,59 @@ Component polar_express() {
   component.edges = {Parameters::parse("rows=8 columns=8 fused=1"),
                      Parameters::parse("rows=16 columns=16 fused=1"),
                      Parameters::parse("rows=32 columns=8 fused=0"),
+                     Parameters::parse("rows=20 columns=11 fused=0 matrices=3"),
                      Parameters::parse("rows=8 columns=24 fused=0")};
   component.check = [](const Parameters& p) {
     check_matrix(p);
     fused(p);
   };
   component.inputs = [](const Parameters& p, std::uint64_t seed) {
-    return Arrays{{"direction", well_conditioned(matrix_shape(p), Random(seed))}};
+    if (matrices_of(p) == 1) {
+      return Arrays{{"direction", well_conditioned(matrix_shape(p), Random(seed))}};
+    }
+    const auto stacked = for_each_matrix(
+        Tensor<double>(matrix_shape(p)), matrices_of(p),
+        [&](const Tensor<double>& matrix, Index number) {
+          const Random random = Random(seed).split(static_cast<std::uint64_t>(number));
+          return to_tensor(well_conditioned(matrix.shape(), random));
+        });
+    return Arrays{{"direction", to_array(stacked, DType::fp32)}};
   };
   component.reference = [](const Parameters& p, const Arrays& arrays, Rounding rounding) {
-    return Values{
-        {"outputs/orthogonal",
-         reference::polar_express(input<double>(arrays, "direction"), fused(p), rounding)}};
+    const auto orthogonalise = [&](const Tensor<double>& matrix, Index number) {
+      const Rounding own =
+          number == 0 ? rounding : rounding.split(static_cast<std::uint64_t>(number));
+      return reference::polar_express(matrix, fused(p), own);
+    };
+    return Values{{"outputs/orthogonal", for_each_matrix(input<double>(arrays, "direction"),
+                                                         matrices_of(p), orthogonalise)}};
   };
   component.magnitude = [](const Parameters& p, const Arrays& arrays) {
-    return Values{
-        {"outputs/orthogonal", polar_express_terms(input<double>(arrays, "direction"), fused(p))}};
+    const auto terms = [&](const Tensor<double>& matrix, Index) {
+      return polar_express_terms(matrix, fused(p));
+    };
+    return Values{{"outputs/orthogonal",
+                   for_each_matrix(input<double>(arrays, "direction"), matrices_of(p), terms)}};
+  };
+  // Whole products, though two of the three are symmetric.
+  component.work = [](const Parameters& p, bool) {
+    const auto m = static_cast<double>(std::min(p.integer("rows"), p.integer("columns")));
+    const auto n = static_cast<double>(std::max(p.integer("rows"), p.integer("columns")));
+    const auto matrices = static_cast<double>(matrices_of(p));
+    return Work{.bytes = 2 * 2 * elements(p),
+                .flops = 5 * matrices * (2 * 2 * m * m * n + 2 * m * m * m)};
   };
   return component;
 }
 
 template <class Scalar>
-TensorsOf<Scalar> evaluate_variance(const Arrays& arrays, Rounding rounding) {
-  auto result = reference::variance_reduction(input<Scalar>(arrays, "direction"),
-                                              input<Scalar>(arrays, "second_moment"), rounding);
+TensorsOf<Scalar> evaluate_variance(const Parameters& p, const Arrays& arrays, Rounding rounding) {
+  const auto direction = input<Scalar>(arrays, "direction");
+  const auto second_moment = input<Scalar>(arrays, "second_moment");
+  auto result =
+      matrices_of(p) == 1
+          ? reference::variance_reduction(direction, second_moment, rounding)
+          : reference::normuon_normalised(direction, matrices_of(p), second_moment, rounding);
   return {{"outputs/update", std::move(result.direction)},
           {"outputs/second_moment", std::move(result.second_moment)}};
 }
@@ -211,7 +249,8 @@ Component variance_reduction() {
   component.edges = {Parameters::parse("rows=1 columns=2 start=1"),
                      Parameters::parse("rows=16 columns=16 start=1"),
                      Parameters::parse("rows=40 columns=12 start=0"),
-                     Parameters::parse("rows=12 columns=40 start=0")};
+                     Parameters::parse("rows=12 columns=40 start=0"),
+                     Parameters::parse("rows=7 columns=20 start=0 matrices=3")};
   component.check = [](const Parameters& p) {
     check_matrix(p);
     if (p.integer("start") != 0 && p.integer("start") != 1) {
@@ -220,7 +259,7 @@ Component variance_reduction() {
   };
   component.inputs = [](const Parameters& p, std::uint64_t seed) {
     Random random(seed);
-    const Index rows = p.integer("rows"), columns = p.integer("columns");
+    const Index rows = matrices_of(p) * p.integer("rows"), columns = p.integer("columns");
     Array direction = filled("normal", DType::bf16, {rows, columns}, random.split(1));
     Array second_moment(DType::fp32, {rows});  // zeros at the start
     const double mean = 1 / static_cast<double>(columns);
@@ -235,13 +274,18 @@ Component variance_reduction() {
     return Arrays{{"direction", direction}, {"second_moment", second_moment}};
   };
   component.output_shape = [](const Parameters& p, const OutputRow& output) {
-    return output.name == "update" ? matrix_shape(p) : Shape{p.integer("rows")};
+    const Shape shape = matrix_shape(p);
+    return output.name == "update" ? shape : Shape{shape[0]};
   };
-  component.reference = [](const Parameters&, const Arrays& arrays, Rounding rounding) {
-    return evaluate_variance<double>(arrays, rounding);
+  component.reference = [](const Parameters& p, const Arrays& arrays, Rounding rounding) {
+    return evaluate_variance<double>(p, arrays, rounding);
   };
-  component.magnitude = [](const Parameters&, const Arrays& arrays) {
-    return magnitudes(evaluate_variance<Magnitude>(arrays, Rounding::exact()));
+  component.magnitude = [](const Parameters& p, const Arrays& arrays) {
+    return magnitudes(evaluate_variance<Magnitude>(p, arrays, Rounding::exact()));
+  };
+  component.work = [](const Parameters& p, bool) {
+    const double rows = elements(p) / static_cast<double>(p.integer("columns"));
+    return Work{.bytes = 2 * 2 * elements(p) + 2 * 4 * rows};
   };
   // One column: every row has the same absolute value afterwards. One row comes out as it went in,
   // and so may two: both factors are near 1 where one is.
@@ -252,6 +296,8 @@ Component variance_reduction() {
 }
 
 }  // namespace
+
+Index matrices_of(const Parameters& p) { return p.has("matrices") ? p.integer("matrices") : 1; }
 
 Array well_conditioned(const Shape& shape, Random random) {
   Array matrix = filled("normal", DType::fp32, shape, random);

@@ -11,6 +11,7 @@
 #include "gpu/emulated/fp8.h"
 #include "gpu/emulated/optimizer.h"
 #include "gpu/emulated/polar.h"
+#include "tools/components/polar_rows.h"
 
 namespace pairedhead {
 namespace {
@@ -107,20 +108,33 @@ void polar_iteration(const Parameters& parameters, const Arrays& inputs, Arrays&
       outputs, "outputs/x_next");
 }
 
+// Where matrices stand one below the other: the first element of each.
+std::vector<Index> matrices_in(const Parameters& parameters) {
+  const Index count = parameters.integer("rows") * parameters.integer("columns");
+  std::vector<Index> firsts;
+  for (Index i = 0; i < matrices_of(parameters); ++i) firsts.push_back(i * count);
+  return firsts;
+}
+
 void polar_express(const Parameters& parameters, const Arrays& inputs, Arrays& outputs) {
-  put(gpu::emulated::polar_express(
-          floats(inputs, "direction"), integer(parameters, "rows"), integer(parameters, "columns"),
-          integer(parameters, "fused") != 0, order_seed(inputs.at("direction"))),
-      outputs, "outputs/orthogonal");
+  for (const Index first : matrices_in(parameters)) {
+    const Bf16Matrix orthogonal = gpu::emulated::polar_express(
+        floats(inputs, "direction") + first, integer(parameters, "rows"),
+        integer(parameters, "columns"), integer(parameters, "fused") != 0,
+        order_seed(inputs.at("direction")));
+    std::copy(orthogonal.begin(), orthogonal.end(), bits(outputs, "outputs/orthogonal") + first);
+  }
 }
 
 void variance_reduction(const Parameters& parameters, const Arrays& inputs, Arrays& outputs) {
   start_as(inputs, "direction", outputs, "outputs/update");
   start_as(inputs, "second_moment", outputs, "outputs/second_moment");
-  gpu::emulated::variance_reduction(bits(outputs, "outputs/update"),
-                                    floats(outputs, "outputs/second_moment"),
-                                    integer(parameters, "rows"), integer(parameters, "columns"),
-                                    order_seed(inputs.at("direction")));
+  const int rows = integer(parameters, "rows"), columns = integer(parameters, "columns");
+  for (const Index first : matrices_in(parameters)) {
+    gpu::emulated::variance_reduction(bits(outputs, "outputs/update") + first,
+                                      floats(outputs, "outputs/second_moment") + first / columns,
+                                      rows, columns, order_seed(inputs.at("direction")));
+  }
 }
 
 void normuon_step(const Parameters& parameters, const Arrays& inputs, Arrays& outputs) {

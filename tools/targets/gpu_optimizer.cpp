@@ -6,6 +6,7 @@
 #include "gpu/kernels/normuon.h"
 #include "gpu/kernels/polar_express.h"
 #include "gpu/kernels/variance_reduction.h"
+#include "tools/components/polar_rows.h"
 #include "tools/targets/gpu_case.h"
 
 // The trainer keeps a step's gradients in fp32 and directions in bf16, tall matrices as they are
@@ -118,12 +119,12 @@ GpuLaunches adam_step(GpuCase& c) {
               {updated(c, "parameter"), updated(c, "first_moment"), updated(c, "second_moment")})};
 }
 
-gpu::MatrixFamily one_matrix(const GpuCase& c) {
-  return {1, c.extent("rows"), c.extent("columns")};
+gpu::MatrixFamily family_of(const GpuCase& c) {
+  return {static_cast<int>(matrices_of(c.parameters())), c.extent("rows"), c.extent("columns")};
 }
 
 GpuLaunches polar_normalise(GpuCase& c) {
-  const gpu::MatrixFamily family = one_matrix(c);
+  const gpu::MatrixFamily family = family_of(c);
   const auto direction = rounded(c, "direction"), x = c.bf16("outputs/x");
   void* const workspace = c.scratch("workspace", gpu::polar_workspace_bytes(family));
   if (family.rows > family.columns) {  // the row's X has been transposed
@@ -147,7 +148,7 @@ GpuLaunches polar_normalise(GpuCase& c) {
 }
 
 GpuLaunches polar_iteration(GpuCase& c) {
-  const gpu::MatrixFamily family = one_matrix(c);
+  const gpu::MatrixFamily family = family_of(c);
   const auto coefficients =
       gpu::polar_coefficients()[static_cast<std::size_t>(c.extent("iteration") - 1)];
   const auto x = c.bf16("x"), next = c.bf16("outputs/x_next");
@@ -160,7 +161,7 @@ GpuLaunches polar_iteration(GpuCase& c) {
 }
 
 GpuLaunches polar_express(GpuCase& c) {
-  const gpu::MatrixFamily family = one_matrix(c);
+  const gpu::MatrixFamily family = family_of(c);
   const auto direction = rounded(c, "direction"), orthogonal = c.bf16("outputs/orthogonal");
   const std::size_t bytes = static_cast<std::size_t>(family.count()) * sizeof *direction;
   auto* const overwritten = static_cast<__nv_bfloat16*>(c.scratch("overwritten", bytes));
@@ -174,7 +175,7 @@ GpuLaunches polar_express(GpuCase& c) {
 }
 
 GpuLaunches variance_reduction(GpuCase& c) {
-  const gpu::MatrixFamily family = one_matrix(c);
+  const gpu::MatrixFamily family = family_of(c);
   const auto update = c.bf16("outputs/update");
   float* const second_moment = c.fp32("outputs/second_moment");
   void* const workspace = c.scratch("workspace", gpu::variance_workspace_bytes(family));
