@@ -21,10 +21,11 @@ struct MomentumUpdate {
     Pack<Direction, n> ahead;
 #pragma unroll
     for (int i = 0; i < n; ++i) {
-      const float old = m[i];
-      m[i] = kept * old + added * g[i];
+      // Written out: which product is contracted must not depend on n.
+      const float old = m[i], share = __fmul_rn(added, g[i]);
+      m[i] = __fmaf_rn(kept, old, share);
       const bool late = planted(mutant, KernelMutant::nesterov_with_old_moment);
-      store(&ahead[i], added * g[i] + kept * (late ? old : m[i]));
+      store(&ahead[i], __fmaf_rn(kept, late ? old : m[i], share));
     }
     store_pack(moment + at, m);
     store_pack(direction + at, ahead);
