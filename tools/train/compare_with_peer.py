@@ -18,8 +18,8 @@ VALIDATION = {0: (10.743, None), 100: (4.080, 0.052), 200: (3.262, 0.005)}
 # Objective in nats a token, averaged over steps 0-9, 10-19, ...; the third MTP target ends at step 100.
 OBJECTIVE = [14.41, 11.02, 10.14, 9.48, 8.83, 8.32, 7.85, 7.43, 7.14, 6.73,
              6.67, 6.15, 5.69, 5.28, 4.92, 4.66, 4.24, 3.88, 3.51, 3.17]
-# ms of a step in each phase: tokens a step, alone and in this run.
-MILLISECONDS = {131072: (254, 275), 262144: (476, 475), 393216: (686, 694)}
+# By tokens a step: ms of a step alone and in this run, and MiB.
+PHASES = {131072: (254, 275, 13524), 262144: (476, 475, 25131), 393216: (686, 694, 30841)}
 
 
 def read(path):
@@ -67,8 +67,9 @@ def main(paths):
         row(f"{first}-{min(first + 9, last)}", *cells, peer)
 
     print()
-    head("tokens a step", "", "ms a step (median)", "tokens/s", "MFU", "GB", "peer ms", "ours / peer")
-    for tokens, (alone, in_run) in MILLISECONDS.items():
+    head("tokens a step", "", "ms a step (median)", "tokens/s", "MFU", "MiB", "peer ms", "ours / peer",
+         "peer MiB")
+    for tokens, (alone, in_run, mib) in PHASES.items():
         for name, (training, _) in zip(names, runs):
             part = [line for line in training if line["tokens"] == tokens]
             if not part:
@@ -77,8 +78,8 @@ def main(paths):
             mfu, memory = part[-1].get("mfu"), part[-1].get("memory_bytes")
             mfu = statistics.median(line["mfu"] for line in part) if mfu else None
             row(tokens, name, f"{ms:.1f}", f"{1e3 * tokens / ms:.0f}",
-                f"{100 * mfu:.1f} %" if mfu else "-", f"{memory / 1e9:.2f}" if memory else "-",
-                f"{alone} ({in_run})", f"{ms / alone:.2f} ({ms / in_run:.2f})")
+                f"{100 * mfu:.1f} %" if mfu else "-", memory >> 20 if memory else "-",
+                f"{alone} ({in_run})", f"{ms / alone:.2f} ({ms / in_run:.2f})", mib)
     return 0 if good else 1
 
 

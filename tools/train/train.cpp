@@ -73,9 +73,7 @@ std::string cost_words(const StepCost& cost) {
   std::string words =
       fmt::format("  {:.1f} ms  {:.0f} tokens/s", 1e3 * cost.seconds, cost.tokens_per_second);
   if (cost.mfu) words += fmt::format("  MFU {:.1f} %", 100 * *cost.mfu);
-  if (cost.memory_bytes) {
-    words += fmt::format("  {:.2f} GB", 1e-9 * static_cast<double>(*cost.memory_bytes));
-  }
+  if (cost.memory_bytes) words += fmt::format("  {} MiB", *cost.memory_bytes >> 20);
   return words;
 }
 
