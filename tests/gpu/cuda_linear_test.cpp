@@ -93,14 +93,20 @@ class CudaLinear : public DeviceFixture {
     if (!IsSkipped()) on_device_.emplace();
   }
 
-  // Enqueues the product of these operands and compares what it leaves, also between the rows.
+  // Enqueues the product of these operands and compares what it leaves, also between the rows;
+  // where something is added, once in place and once from another buffer.
   void check(const Product& p, const std::string& what, int shift = 0) {
+    check(p, what, shift, true);
+    if (p.beta != 0) check(p, what + ", from another buffer", shift, false);
+  }
+
+  void check(const Product& p, const std::string& what, int shift, bool in_place) {
     SCOPED_TRACE(what + ": " + std::to_string(p.batch) + " of " + std::to_string(p.rows) + " x " +
                  std::to_string(p.columns) + " x " + std::to_string(p.depth) +
                  (p.transpose_a ? ", a transposed" : "") + (p.transpose_b ? ", b transposed" : "") +
                  (p.result == Product::Result::fp32 ? ", fp32" : "") +
                  (p.beta != 0 ? ", added" : ""));
-    auto& [stream, algebra, a, b, result] = *on_device_;
+    auto& [stream, algebra, a, b, addend, result] = *on_device_;
     const auto values_a = integers(span_a(p).size(p.batch), 1);
     const auto values_b = integers(span_b(p).size(p.batch), 2);
     auto expected = integers(span_result(p).size(p.batch), 3);
@@ -122,14 +128,14 @@ class CudaLinear : public DeviceFixture {
     upload(b, values_b, false);
     const bool wide = p.result == Product::Result::fp32;
     const Bits before = to_bits(expected);
-    if (wide) {
-      result.reset(expected.data(), expected.size() * sizeof(float), stream);
-    } else {
-      result.reset(before.data(), before.size() * 2, stream);
-    }
+    const void* const bytes = wide ? static_cast<const void*>(expected.data()) : before.data();
+    addend.reset(bytes, expected.size() * (wide ? 4 : 2), stream);
+    result.reset(bytes, expected.size() * (wide ? 4 : 2), stream);
+    stream.synchronize();
     const auto skip = static_cast<std::size_t>(shift) * 2;
-    ASSERT_NO_THROW(algebra.multiply(p, a.data() + skip, b.data() + skip, result.data(),
-                                     result.data(), stream));
+    ASSERT_NO_THROW(algebra.multiply(p, a.data() + skip, b.data() + skip,
+                                     in_place ? result.data() : addend.data(), result.data(),
+                                     stream));
     expect_product(p, values_a, values_b, expected);
     EXPECT_EQ(result.damage(stream), std::nullopt);
     if (wide) {
@@ -146,7 +152,7 @@ class CudaLinear : public DeviceFixture {
   struct OnDevice {
     Stream stream;
     LinearAlgebra algebra;
-    GuardedBuffer a{"a"}, b{"b"}, result{"result"};
+    GuardedBuffer a{"a"}, b{"b"}, addend{"addend"}, result{"result"};
   };
   std::optional<OnDevice> on_device_;
 };
@@ -264,7 +270,7 @@ TEST_F(CudaLinear, RefusesWhatFp8CannotDo) {
 
 // The record's shapes on random data, under other work in between and from another object.
 TEST_F(CudaLinear, GivesTheSameBitsAgain) {
-  auto& [stream, algebra, a, b, result] = *on_device_;
+  auto& [stream, algebra, a, b, addend, result] = *on_device_;
   constexpr std::int64_t tokens = 4096, width = 768, hidden = 3072;
   std::mt19937 generator(7);
   std::normal_distribution<float> normal;
