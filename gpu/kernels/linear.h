@@ -12,7 +12,9 @@
 
 #include "gpu/device_buffer.h"
 
-// Matrix products through cuBLASLt, in fp32 accumulation with one rounding of the result.
+// Matrix products through cuBLASLt, in fp32 accumulation with one rounding of the result. Where the
+// addend is the result itself, in bf16, cuBLASLt may round the product before it adds as well, as
+// SPEC §3.10 has it for the products that are added to the residual stream.
 
 namespace pairedhead::gpu {
 

@@ -79,6 +79,31 @@ void add_trunk(std::vector<BenchSetting>& plan) {
   }
 }
 
+// The products of a layer and its gates, in the first and the last phase. The peer's figures are
+// cuBLAS's for the product alone, forward (H100 80GB HBM3, measured 2026-11).
+void add_layer(std::vector<BenchSetting>& plan) {
+  struct Row {
+    const char *component, *name, *parameters;
+    std::optional<double> peer_short_ms = {}, peer_long_ms = {};
+  };
+  const Row rows[] = {
+      {"lambda_linear", " qkv", "K=768 N=2304 fill=normal", 0.105, 0.249},
+      {"lambda_linear", " o", "K=768 N=768 fill=normal", 0.041, 0.090},
+      {"linear", " fc", "K=768 N=3072 fill=normal", 0.135, 0.327},
+      {"linear", " proj", "K=3072 N=768 fill=normal", 0.118, 0.310},
+      {"mlp", "", "C=768 F=3072 fill=normal weights=normal"},
+      {"value_mix", "", "H=6 D=128 fill=normal"},
+      {"output_gate", "", "H=6 D=128 fill=normal"},
+  };
+  for (const Row& row : rows) {
+    for (const Index tokens : {16384, 49152}) {
+      plan.push_back({row.component, fmt::format("T={}{}", tokens, row.name),
+                      Parameters::parse(row.parameters).set("T", tokens),
+                      tokens == 16384 ? row.peer_short_ms : row.peer_long_ms, std::nullopt});
+    }
+  }
+}
+
 // Both optimizers over the record's parameters: attention's 40 matrices and the MLPs' 22, all of
 // them element by element, and one of the five tables that are Adam's.
 void add_optimizers(std::vector<BenchSetting>& plan) {
@@ -113,6 +138,7 @@ std::vector<BenchSetting> bench_plan(const std::vector<std::string>& components,
   add_qk_prepare(plan);
   add_rotary_table(plan);
   add_trunk(plan);
+  add_layer(plan);
   add_optimizers(plan);
   std::vector<std::string> timed;
   for (const BenchSetting& setting : plan) {

@@ -152,9 +152,17 @@ bool all_saturated(const Tensor<double>& a, const Tensor<double>& w) {
   return true;
 }
 
-// A row over [T, H, D] beside what gates read, [T, H*D].
-Component head_row(const RowPlan& plan) {
+// A row over [T, H, D] beside what gates read, [T, H*D]. A call moves `tensors_forward` and
+// `tensors_backward` of the former and 12 channels of the latter, whose gradient is fp32 there.
+Component head_row(const RowPlan& plan, int tensors_forward, int tensors_backward) {
   Component component = planned_row(plan);
+  component.work = [=](const Parameters& p, bool backward) {
+    const auto rows = static_cast<double>(p.integer("T") * p.integer("H"));
+    const auto gated = rows * static_cast<double>(p.integer("D"));
+    const auto read = static_cast<double>(12 * p.integer("T"));
+    return Work{.bytes = 2 * (backward ? tensors_backward : tensors_forward) * gated +
+                         (backward ? 6 : 2) * read};
+  };
   component.draw = [](Random& random, double size) {
     return draw_token_shape(random, size, false, largest_heads).set("fill", draw_fill(random));
   };
@@ -186,7 +194,8 @@ Component output_gate() {
       {"output_gate",
        "SPEC §3.6",
        {{"y", {"T", "H", "D"}}, {"a", {"T", "H*D"}, DType::bf16, "case"}, {"w", {"H", "12"}}},
-       {{"gated", {"T", "H", "D"}}}});
+       {{"gated", {"T", "H", "D"}}}},
+      2, 3);
   evaluate_with(component, []<class Scalar>(const CaseInputs<Scalar>& in, Rounding) {
     const auto y = in("y"), a = in("a"), w = in("w");
     auto grad = reference::output_gate_backward(y, a, w, in("grad_gated"));
@@ -206,7 +215,8 @@ Component value_mix() {
                                    {"a", {"T", "H*D"}, DType::bf16, "case"},
                                    {"w", {"H", "12"}}},
                                   {{"mixed", {"T", "H", "D"}}},
-                                  {"grads/v"}});
+                                  {"grads/v"}},
+                                 3, 3);
   evaluate_with(component, []<class Scalar>(const CaseInputs<Scalar>& in, Rounding) {
     const auto v = in("v"), ve = in("ve"), a = in("a"), w = in("w");
     auto grad = reference::value_mix_backward(v, ve, a, w, in("grad_mixed"));
