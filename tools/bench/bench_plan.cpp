@@ -129,6 +129,15 @@ void add_optimizers(std::vector<BenchSetting>& plan) {
   }
 }
 
+// Head and loss, which gpu_head_measure takes apart; the peer's figure is of both directions.
+void add_head(std::vector<BenchSetting>& plan) {
+  for (const Index tokens : {16384, 32768, 49152}) {
+    plan.push_back({"head_fp8", fmt::format("T={}", tokens),
+                    Parameters::parse("C=768 V=50304 validation=0 fill=normal").set("T", tokens),
+                    tokens == 49152 ? std::optional(20.7) : std::nullopt, std::nullopt});
+  }
+}
+
 }  // namespace
 
 std::vector<BenchSetting> bench_plan(const std::vector<std::string>& components,
@@ -140,6 +149,7 @@ std::vector<BenchSetting> bench_plan(const std::vector<std::string>& components,
   add_trunk(plan);
   add_layer(plan);
   add_optimizers(plan);
+  add_head(plan);
   std::vector<std::string> timed;
   for (const BenchSetting& setting : plan) {
     if (timed.empty() || timed.back() != setting.component) timed.push_back(setting.component);

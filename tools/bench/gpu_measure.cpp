@@ -2,54 +2,13 @@
 
 #include <cublas_v2.h>
 
-#include <functional>
-
+#include "tools/bench/gpu_head_measure.h"
+#include "tools/bench/gpu_timing.h"
 #include "tools/components/fill.h"
 #include "tools/verdict/poison.h"
 
 namespace pairedhead {
 namespace {
-
-constexpr int warm_up_launches = 10;
-constexpr int timed_launches = 60;
-
-class Event {
- public:
-  Event() { CUDA_CHECK(cudaEventCreate(&event_)); }
-  ~Event() { cudaEventDestroy(event_); }
-  Event(const Event&) = delete;
-  Event& operator=(const Event&) = delete;
-  operator cudaEvent_t() const { return event_; }
-
- private:
-  cudaEvent_t event_ = nullptr;
-};
-
-using Launch = std::function<void(cudaStream_t)>;
-
-// `before` each launch, untimed; may be empty.
-double median_milliseconds(const gpu::Stream& stream, const Launch& launch,
-                           const Launch& before = {}) {
-  for (int i = 0; i < warm_up_launches; ++i) {
-    if (before) before(stream);
-    launch(stream);
-  }
-  std::vector<Event> starts(timed_launches), ends(timed_launches);
-  for (std::size_t i = 0; i < starts.size(); ++i) {
-    if (before) before(stream);
-    CUDA_CHECK(cudaEventRecord(starts[i], stream));
-    launch(stream);
-    CUDA_CHECK(cudaEventRecord(ends[i], stream));
-  }
-  stream.synchronize();
-  std::vector<double> samples;
-  for (std::size_t i = 0; i < starts.size(); ++i) {
-    float milliseconds = 0;
-    CUDA_CHECK(cudaEventElapsedTime(&milliseconds, starts[i], ends[i]));
-    samples.push_back(static_cast<double>(milliseconds));
-  }
-  return median(samples);
-}
 
 void check_cublas(cublasStatus_t status, const char* call) {
   if (status == CUBLAS_STATUS_SUCCESS) return;
@@ -97,6 +56,7 @@ Ceilings measure_ceilings(GpuTarget& target) {
 std::vector<Measurement> measure(GpuTarget& target, const BenchSetting& setting) {
   const Component& component = component_named(setting.component);
   component.check(setting.parameters);
+  if (setting.component == "head_fp8") return measure_head(target, setting);
   const Arrays inputs = component.inputs(setting.parameters, 1);
   Arrays outputs = poisoned_outputs(component, setting.parameters, 1);
   auto [device_case, launches] = target.prepare(component, setting.parameters, inputs, outputs);

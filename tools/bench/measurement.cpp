@@ -12,7 +12,7 @@ double Measurement::teraflops() const { return work.flops / milliseconds / 1e9; 
 
 double Measurement::floor_milliseconds(const Ceilings& ceilings) const {
   return 1e3 * std::max(work.bytes / ceilings.copy_bytes_per_second,
-                        work.flops / ceilings.matrix_flops_per_second);
+                        work.flops / (matrix_speed * ceilings.matrix_flops_per_second));
 }
 
 double Measurement::share_of_roofline(const Ceilings& ceilings) const {

@@ -20,10 +20,11 @@ struct Ceilings {
 struct Measurement {
   std::string component;
   std::string setting;    // "T=16384 paired window=128"
-  std::string direction;  // "forward" or "backward"
+  std::string direction;  // "forward", "backward" or "both"
   double milliseconds = 0;
   Work work;
-  std::optional<double> peer_milliseconds;  // FlashAttention-3, where its figure is known
+  std::optional<double> peer_milliseconds;  // where the peer's figure is known
+  double matrix_speed = 1;                  // how fast matrix units take its operands; bf16 is 1
 
   double gigabytes_per_second() const;
   double teraflops() const;  // over visible pairs

@@ -9,6 +9,7 @@
 #ifdef PAIREDHEAD_HAS_CUDA
 #include "gpu/device.h"
 #include "tools/record/gpu_accumulator.h"
+#include "tools/record/gpu_record_head_check.h"
 #endif
 
 namespace pairedhead {
@@ -51,8 +52,10 @@ bool Recorder::check_shapes(Target& target) {
   };
   record_.checks = check_record_shapes(target, options);
 #ifdef PAIREDHEAD_HAS_CUDA
-  record_.checks.push_back(check_fp8_accumulator());
-  options.on_check(record_.checks.back());
+  for (const auto& check : {check_fp8_accumulator, check_record_head}) {
+    record_.checks.push_back(check());
+    options.on_check(record_.checks.back());
+  }
 #endif
   for (const RecordedCheck& check : record_.checks) {
     if (!check.passed) return false;
