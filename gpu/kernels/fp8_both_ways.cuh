@@ -1,12 +1,11 @@
 #pragma once
 
-#include <cuda_fp8.h>
 #include <cuda_runtime.h>
 
 #include <cstdint>
 
 #include "gpu/error.h"
-#include "gpu/kernels/bf16_chunk.cuh"
+#include "gpu/kernels/fp8_codes.cuh"
 #include "gpu/kernels/mutant.h"
 
 // Matrices of fp8 codes written in both layouts, [rows, columns] and [columns, rows], in one pass
@@ -14,12 +13,6 @@
 // the head's operands are the depth's either way.
 
 namespace pairedhead::gpu {
-
-// Two codes, the first in the low byte. Nearest even, saturating; NaN becomes 0x7f (SPEC §3.8).
-__device__ __forceinline__ std::uint32_t fp8_pair(float first, float second,
-                                                  __nv_fp8_interpretation_t format) {
-  return __nv_cvt_float2_to_fp8x2(float2{first, second}, __NV_SATFINITE, format);
-}
 
 namespace both_ways {
 
@@ -31,11 +24,6 @@ constexpr int rows_of_lane = 4;        // consecutive: they fill a word of the t
 constexpr int pass_columns = 8 * chunks_of_warp;
 constexpr int passes = tile_columns / pass_columns;
 static_assert(threads / 32 == bands);
-
-// The codes of 8 columns of a row: byte i of word i / 4.
-struct RowCodes {
-  std::uint32_t word[2];
-};
 
 // Byte r of result[c] is byte c of word r.
 __device__ __forceinline__ void transpose(const std::uint32_t (&word)[rows_of_lane],
@@ -51,7 +39,7 @@ __device__ __forceinline__ void transpose(const std::uint32_t (&word)[rows_of_la
 }
 
 template <bool vectors>
-__device__ __forceinline__ void store_row(std::uint8_t* to, const RowCodes& codes,
+__device__ __forceinline__ void store_row(std::uint8_t* to, const ChunkCodes& codes,
                                           std::int64_t available) {
   if constexpr (vectors) {
     if (available > 0) *reinterpret_cast<uint2*>(to) = uint2{codes.word[0], codes.word[1]};
@@ -69,7 +57,8 @@ __device__ __forceinline__ void store_row(std::uint8_t* to, const RowCodes& code
 //
 // Encoder: Shared, and
 //   prepare(shared, first_row)                      by the whole block, before a barrier
-//   codes(shared, chunk, row, column) -> RowCodes   of 8 columns from `column` on; row: in the tile
+//   codes(shared, chunk, row, column) -> ChunkCodes   of 8 columns from `column` on; row: in the
+//   tile
 template <bool vectors, class Encoder>
 __global__ void __launch_bounds__(threads, 3)
     kernel(Encoder encoder, const __nv_bfloat16* x, std::int64_t rows, std::int64_t columns,
@@ -104,7 +93,7 @@ __global__ void __launch_bounds__(threads, 3)
     std::uint32_t words[2][rows_of_lane];
 #pragma unroll
     for (int r = 0; r < rows_of_lane; ++r) {
-      const RowCodes here = encoder.codes(shared, loaded[pass][r], row + r, first_column + at);
+      const ChunkCodes here = encoder.codes(shared, loaded[pass][r], row + r, first_column + at);
       words[0][r] = here.word[0];
       words[1][r] = here.word[1];
       if (first_row + row + r < rows) {

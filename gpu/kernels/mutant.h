@@ -27,6 +27,7 @@ namespace pairedhead::gpu {
   X(delta_missing, "attention_plain", "own", "the query gradient leaves delta out")                \
   X(key_gradient_unscaled, "attention_plain", "own", "the key gradient lacks the softmax scale")   \
   X(logsumexp_in_base_two, "attention_plain", "own", "the sum enters logsumexp as log2")           \
+  X(head_scales_exchanged, "head_fp8", "own", "dx is scaled by the activations' scale")            \
   X(softcap_offset_sign, "softcap_loss", "SPEC §11.30", "(z - 5) for (z + 5)")                     \
   X(mtp_tail_wraps, "softcap_loss", "SPEC §11.31", "horizons past the end read the first targets") \
   X(mtp_divided_by_weights, "softcap_loss", "SPEC §11.32", "terms are divided by all weights")     \

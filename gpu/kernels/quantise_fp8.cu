@@ -9,37 +9,21 @@ namespace {
 
 constexpr int threads_of_block = 256;
 
-// One IEEE division: the codes are defined bit by bit, and a product with the reciprocal is not
-// always the quotient.
-template <__nv_fp8_interpretation_t format>
-__device__ __forceinline__ std::uint32_t quantised_pair(const __nv_bfloat162& pair, float scale) {
-  const float2 value = __bfloat1622float2(pair);
-  return fp8_pair(__fdiv_rn(value.x, scale), __fdiv_rn(value.y, scale), format);
-}
-
-// The codes of 8 values, the first in the lowest byte.
-template <__nv_fp8_interpretation_t format>
-__device__ __forceinline__ uint2 quantised(const Bf16Chunk& chunk, float scale) {
-  std::uint32_t pair[4];
-#pragma unroll
-  for (int i = 0; i < 4; ++i) pair[i] = quantised_pair<format>(chunk.pair[i], scale);
-  return {pair[0] | pair[1] << 16, pair[2] | pair[3] << 16};
-}
-
 template <__nv_fp8_interpretation_t format>
 __global__ void __launch_bounds__(threads_of_block)
-    quantise(const __nv_bfloat16* __restrict__ x, std::int64_t count, float scale,
+    quantise(const __nv_bfloat16* __restrict__ x, std::int64_t count, Fp8Divider divide,
              std::uint8_t* __restrict__ codes) {
   const std::int64_t first =
       8 * (static_cast<std::int64_t>(blockIdx.x) * threads_of_block + threadIdx.x);
   if (first + 8 <= count) {
     const Bf16Chunk chunk = load_chunk<true>(x, first, count);
-    *reinterpret_cast<uint2*>(codes + first) = quantised<format>(chunk, scale);
+    const ChunkCodes all = fp8_codes<format>(chunk, divide);
+    *reinterpret_cast<uint2*>(codes + first) = uint2{all.word[0], all.word[1]};
   } else if (first < count) {
-    const uint2 words = quantised<format>(load_chunk<false>(x, first, count), scale);
+    const ChunkCodes some = fp8_codes<format>(load_chunk<false>(x, first, count), divide);
     for (std::int64_t i = first; i < count; ++i) {
       const auto byte = static_cast<unsigned>(i - first);
-      codes[i] = static_cast<std::uint8_t>((byte < 4 ? words.x : words.y) >> (8 * (byte % 4)));
+      codes[i] = static_cast<std::uint8_t>(some.word[byte / 4] >> (8 * (byte % 4)));
     }
   }
 }
@@ -52,20 +36,18 @@ void launch(const __nv_bfloat16* x, std::int64_t count, float scale, std::uint8_
   }
   const std::int64_t of_block = 8 * threads_of_block;
   const auto blocks = static_cast<unsigned>((count + of_block - 1) / of_block);
-  quantise<format><<<blocks, threads_of_block, 0, stream>>>(x, count, scale, codes);
+  quantise<format><<<blocks, threads_of_block, 0, stream>>>(x, count, Fp8Divider(scale), codes);
   CUDA_CHECK(cudaGetLastError());
 }
 
 template <__nv_fp8_interpretation_t format>
 struct Encoder {
-  float scale;
+  Fp8Divider divide;
 
   struct Shared {};
   __device__ void prepare(Shared&, std::int64_t) const {}
-  __device__ both_ways::RowCodes codes(const Shared&, const Bf16Chunk& chunk, int,
-                                       std::int64_t) const {
-    const uint2 words = quantised<format>(chunk, scale);
-    return {{words.x, words.y}};
+  __device__ ChunkCodes codes(const Shared&, const Bf16Chunk& chunk, int, std::int64_t) const {
+    return fp8_codes<format>(chunk, divide);
   }
 };
 
@@ -88,13 +70,15 @@ void quantise_e5m2(const __nv_bfloat16* x, std::int64_t count, float scale, std:
 void quantise_both_ways(const __nv_bfloat16* x, std::int64_t rows, std::int64_t columns,
                         float scale, std::uint8_t* codes, std::uint8_t* transposed,
                         cudaStream_t stream) {
-  write_both_ways(Encoder<__NV_E4M3>{scale}, x, rows, columns, codes, transposed, stream);
+  write_both_ways(Encoder<__NV_E4M3>{Fp8Divider(scale)}, x, rows, columns, codes, transposed,
+                  stream);
 }
 
 void quantise_e5m2_both_ways(const __nv_bfloat16* x, std::int64_t rows, std::int64_t columns,
                              float scale, std::uint8_t* codes, std::uint8_t* transposed,
                              cudaStream_t stream) {
-  write_both_ways(Encoder<__NV_E5M2>{scale}, x, rows, columns, codes, transposed, stream);
+  write_both_ways(Encoder<__NV_E5M2>{Fp8Divider(scale)}, x, rows, columns, codes, transposed,
+                  stream);
 }
 
 }  // namespace pairedhead::gpu

@@ -265,24 +265,11 @@ __global__ void __launch_bounds__(threads_of_row)
   });
 }
 
-// x / scale, correctly rounded: the remainder of the product with the reciprocal mends its last bit
-// (Markstein). For quotients that are neither infinite nor below the smallest normal; those below
-// it come out as a value below it, with their sign.
-struct Divider {
-  float scale, reciprocal;
-
-  __device__ __forceinline__ float operator()(float x) const {
-    const float quotient = __fmul_rn(x, reciprocal);
-    const float excess = __fmaf_rn(quotient, scale, -x);
-    return __fmaf_rn(-excess, reciprocal, quotient);
-  }
-};
-
 // The gradient in e5m2 (SPEC §3.10 "dz": bf16, then e5m2).
 struct GradientEncoder {
   Problem problem;
   const float *logsumexp, *grad_loss;
-  Divider divide;
+  Fp8Divider divide;
 
   struct Shared {
     RowGradient row[both_ways::tile_rows];
@@ -296,18 +283,12 @@ struct GradientEncoder {
     }
   }
 
-  __device__ __forceinline__ both_ways::RowCodes codes(const Shared& shared, const Bf16Chunk& z,
-                                                       int row, std::int64_t column) const {
+  __device__ __forceinline__ ChunkCodes codes(const Shared& shared, const Bf16Chunk& z, int row,
+                                              std::int64_t column) const {
     const Bf16Chunk grad = gradient(z, shared.row[row], static_cast<int>(column), problem.mutant);
-    std::uint32_t pair[4];
-#pragma unroll
-    for (int i = 0; i < 4; ++i) {
-      const float2 value = __bfloat1622float2(grad.pair[i]);
-      pair[i] = planted(problem.mutant, KernelMutant::gradient_in_e4m3)
-                    ? fp8_pair(divide(value.x), divide(value.y), __NV_E4M3)
-                    : fp8_pair(divide(value.x), divide(value.y), __NV_E5M2);
-    }
-    return {{pair[0] | pair[1] << 16, pair[2] | pair[3] << 16}};
+    return planted(problem.mutant, KernelMutant::gradient_in_e4m3)
+               ? fp8_codes<__NV_E4M3>(grad, divide)
+               : fp8_codes<__NV_E5M2>(grad, divide);
   }
 };
 
@@ -365,7 +346,7 @@ void softcap_loss_backward_fp8(const LossShape& shape, const __nv_bfloat16* z,
                                std::uint8_t* codes, std::uint8_t* transposed, cudaStream_t stream) {
   const Problem problem = checked(shape, targets, settings);
   if (planted(problem.mutant, KernelMutant::gradient_scale_omitted)) scale = 0.75f;
-  write_both_ways(GradientEncoder{problem, logsumexp, grad_loss, {scale, 1 / scale}}, z,
+  write_both_ways(GradientEncoder{problem, logsumexp, grad_loss, Fp8Divider(scale)}, z,
                   shape.tokens, shape.vocabulary, codes, transposed, stream);
 }
 

@@ -45,9 +45,18 @@ class CudaHead : public DeviceFixture {
 
 // Every bf16 there is, in tiles and in shapes that are none.
 TEST_F(CudaHead, QuantisesEveryBf16InBothLayouts) {
-  const float scale = fp8_scales().weight;
-  for (const auto& [rows, columns] : {std::pair{256, 256}, {128, 512}, {257, 256}, {241, 272}}) {
-    SCOPED_TRACE(testing::Message() << rows << " x " << columns);
+  struct Setting {
+    int rows, columns;
+    float scale;
+  };
+  const auto [activation, weight, gradient] = fp8_scales();
+  for (const auto& [rows, columns, scale] : {Setting{256, 256, activation},
+                                             {128, 512, weight},
+                                             {257, 256, gradient},
+                                             {241, 272, 1},
+                                             {512, 128, 0x1p-30f / 3},
+                                             {255, 258, 1e5f}}) {
+    SCOPED_TRACE(testing::Message() << rows << " x " << columns << ", scale " << scale);
     Bits x(static_cast<std::size_t>(rows) * static_cast<std::size_t>(columns));
     for (std::size_t i = 0; i < x.size(); ++i) x[i] = static_cast<std::uint16_t>(i);
     const GuardedBuffer matrix = device("x", x);
