@@ -12,6 +12,7 @@
 #include "tools/targets/target.h"
 #ifdef PAIREDHEAD_HAS_CUDA
 #include "tools/bench/gpu_measure.h"
+#include "tools/bench/gpu_training_bench.h"
 #endif
 
 namespace pairedhead {
@@ -23,6 +24,8 @@ struct Arguments {
   std::string device = "gpu", peer;
   Index tokens = 256;
   int repeats = 5;
+  std::string training;
+  Index steps = 8;
 };
 
 void run_on_cpu(const Arguments& arguments) {
@@ -42,8 +45,22 @@ void run_on_cpu(const Arguments& arguments) {
   }
 }
 
+void run_training(const Arguments& arguments) {
+  const reference::Config config = reference::config_named(arguments.training);
+  make_target("gpu");  // says so, with exit code 3, where there is no device or no CUDA
+#ifdef PAIREDHEAD_HAS_CUDA
+  const std::string data = arguments.shard.empty() ? "synthetic" : arguments.shard;
+  const TrainingTiming timing = time_training(config, data, arguments.steps);
+  fmt::print("{}", training_bench_table(timing));
+  if (!arguments.json.empty()) {
+    write_file(arguments.json, training_bench_json(timing).dump(1) + "\n");
+  }
+#endif
+}
+
 void run(const Arguments& arguments) {
   if (arguments.device == "cpu") return run_on_cpu(arguments);
+  if (!arguments.training.empty()) return run_training(arguments);
   const auto plan = bench_plan(arguments.components, arguments.shard);
   // Says so, with exit code 3, where there is no device or this build has no CUDA.
   const auto target = make_target("gpu");
@@ -71,7 +88,7 @@ void add_bench_command(CLI::App& app, int& exit_code) {
   auto arguments = std::make_shared<Arguments>();
   command->add_option("--component", arguments->components, "only this row (may be repeated)");
   command->add_option("--data", arguments->shard,
-                      "a .bin shard whose document lengths are timed as well");
+                      "a .bin shard whose document lengths are timed as well; training: a pattern");
   command->add_option("--json", arguments->json, "also write the measurements as JSON");
   command->add_option("--device", arguments->device, "gpu: kernels; cpu: the reference's model")
       ->check(CLI::IsMember({"gpu", "cpu"}));
@@ -81,6 +98,10 @@ void add_bench_command(CLI::App& app, int& exit_code) {
       ->check(CLI::PositiveNumber);
   command->add_option("--peer", arguments->peer,
                       "cpu: a command that times the same model, tools/bench/pytorch_model.py");
+  command->add_option("--training", arguments->training,
+                      "time whole steps of this configuration on the GPU, by phase and by part");
+  command->add_option("--steps", arguments->steps, "training: steps a phase")
+      ->check(CLI::PositiveNumber);
   command->callback([arguments, &exit_code] {
     run(*arguments);
     exit_code = 0;

@@ -103,6 +103,9 @@ class GpuTrainingDevice final : public TrainingDevice {
   std::optional<std::size_t> memory_bytes() const override { return bytes_; }
   std::optional<double> peak_flops() const override { return hopper_flops; }
 
+  void measure_parts() override { trainer_.set_timeline(&timeline_); }
+  StepParts step_parts() const override { return timeline_.milliseconds(); }
+
  private:
   RunWords words_of(const RunIdentity& run) const {
     RunWords words = run_words("pairedhead device checkpoint 1", config_, run);
@@ -114,6 +117,7 @@ class GpuTrainingDevice final : public TrainingDevice {
   const bool fp8_head_;
   const std::string name_;
   const std::size_t bytes_;
+  gpu::Timeline timeline_;
   gpu::Trainer trainer_;
 };
 

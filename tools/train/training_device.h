@@ -4,12 +4,16 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "reference/trainer.h"
 #include "tools/train/checkpoint_header.h"
 
 namespace pairedhead {
+
+// Where a step's time went: milliseconds by part, in order, adding up to the step.
+using StepParts = std::vector<std::pair<std::string, double>>;
 
 // What takes the steps of a training run. What is read, logged and decided around them is its
 // caller's, and the same for all.
@@ -43,6 +47,11 @@ class TrainingDevice {
   // What it takes of its own memory, and what it could multiply a second; where they are known.
   virtual std::optional<std::size_t> memory_bytes() const { return std::nullopt; }
   virtual std::optional<double> peak_flops() const { return std::nullopt; }
+
+  // From now on steps are timed by part, where the device can do it.
+  virtual void measure_parts() {}
+  // Of the last step, for whose end it waits; empty where nothing was measured.
+  virtual StepParts step_parts() const { return {}; }
 };
 
 // reference::train_step and its like.
