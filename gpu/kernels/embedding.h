@@ -6,12 +6,15 @@
 #include <cstddef>
 #include <cstdint>
 
-// From tokens to the stream, and the gradients of the tables (SPEC §3.1).
+// From tokens to the stream, and the gradients of the tables (SPEC §3.1). Every function launches
+// on `stream` without synchronising, and throws CudaError on a failed launch, std::invalid_argument
+// on a shape outside EmbeddingShape's bounds. Rows of C a multiple of 8 are 16-byte aligned; tokens
+// are in [0, V), which nobody checks here.
 
 namespace pairedhead::gpu {
 
 struct EmbeddingShape {
-  int tokens, width, vocabulary;  // T, C >= 12, V
+  int tokens, width, vocabulary;  // T >= 1, C from 12 to 1024, V >= 1
 };
 
 // Bytes of scratch of the functions below that take one (contents are not kept).

@@ -6,12 +6,15 @@
 #include <cstddef>
 
 // What happens to the residual stream between matrix products: mixes, norms, the skip and the
-// backout (SPEC §3.3), each fused with the norm behind it.
+// backout (SPEC §3.3), each fused with the norm behind it. Every function launches on `stream`
+// without synchronising, and throws std::invalid_argument on a shape outside StreamShape's bounds,
+// CudaError on a failed launch. Rows of C a multiple of 8 are 16-byte aligned; scalars' gradients
+// are summed in an order that follows from the shape alone.
 
 namespace pairedhead::gpu {
 
 struct StreamShape {
-  int tokens, width;  // T, C >= 12
+  int tokens, width;  // T >= 1, C from 12 to 1024
 };
 
 // Bytes of scratch of the backward functions (contents are not kept).
@@ -37,13 +40,13 @@ void mix_norm_forward(const StreamShape& shape, const __nv_bfloat16* x, const __
                       const SkipInputs& skip, const float* rho, const float* lam,
                       __nv_bfloat16* mixed, __nv_bfloat16* a, cudaStream_t stream);
 
-// SPEC §5 "rms_norm", "trunk mix", "skip". Incoming: grad_mixed, what reaches the stream past the
-// layer's parts, bf16 [T, C]; grad_a, bf16 [T, C], nullptr where nothing reads a; grad_a_gates,
-// fp32 [T, 12], added to the first 12 channels of grad_a, or nullptr. mixed: the forward pass's.
-// grad_x: bf16 [T, C], to which grad_x_before is added where it is not nullptr (an output that a
-// later layer reads too); grad_x0: bf16 [T, C] = grad_x0_before + this layer's part, before
-// nullptr: zero; the pairs may be one buffer each, and grad_x may be grad_mixed. grad_rho,
-// grad_lam: fp32, overwritten.
+// SPEC §5 "rms_norm", "trunk mix", "skip"; fp32 from what is read to what is written. Incoming:
+// grad_mixed, what reaches the stream past the layer's parts, bf16 [T, C]; grad_a, bf16 [T, C],
+// nullptr where nothing reads a; grad_a_gates, fp32 [T, 12], added to the first 12 channels of
+// grad_a, or nullptr. mixed: the forward pass's. grad_x: bf16 [T, C], to which grad_x_before is
+// added where it is not nullptr (an output that a later layer reads too); grad_x0: bf16 [T, C] =
+// grad_x0_before + this layer's part, before nullptr: zero; the pairs may be one buffer each, and
+// grad_x may be grad_mixed. grad_rho, grad_lam: fp32, overwritten.
 void mix_norm_backward(const StreamShape& shape, const __nv_bfloat16* x, const __nv_bfloat16* x0,
                        const SkipInputs& skip, const float* rho, const float* lam,
                        const __nv_bfloat16* mixed, const __nv_bfloat16* grad_mixed,

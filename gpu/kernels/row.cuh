@@ -169,16 +169,21 @@ __device__ __forceinline__ float gate_of(const RowType& x, const __nv_bfloat16* 
   return logistic(warp_sum(logit));
 }
 
-// Calls launch.operator()<RowType>() with the row that holds `width` channels. Throws
-// std::invalid_argument, naming `caller`, on one that none holds, and CudaError.
-template <class Launch>
-void dispatch_row(const char* caller, int tokens, int width, const Launch& launch) {
+// Throws std::invalid_argument, naming `caller`, on rows that no warp holds.
+inline void require_rows(const char* caller, int tokens, int width) {
   if (tokens < 1 || width < gate_channels || width > widest_row) {
     throw std::invalid_argument(std::string(caller) + ": expected at least one token of " +
                                 std::to_string(gate_channels) + " to " +
                                 std::to_string(widest_row) + " channels, got " +
                                 std::to_string(tokens) + " of " + std::to_string(width));
   }
+}
+
+// Calls launch.operator()<RowType>() with the row that holds `width` channels. Throws as
+// require_rows, and CudaError.
+template <class Launch>
+void dispatch_row(const char* caller, int tokens, int width, const Launch& launch) {
+  require_rows(caller, tokens, width);
   if (width % 8 != 0) {
     launch.template operator()<Row<4, false>>();
   } else if (width <= 256) {

@@ -210,6 +210,7 @@ std::size_t embedding_workspace_bytes(const EmbeddingShape& shape) {
 
 void sort_tokens(const EmbeddingShape& shape, const std::int32_t* tokens, std::int32_t* order,
                  void* workspace, cudaStream_t stream) {
+  require_rows("sort_tokens", shape.tokens, shape.width);
   std::byte* const bytes = static_cast<std::byte*>(workspace);
   SortWorkspace places = {
       .numbers = reinterpret_cast<std::int32_t*>(bytes),
@@ -227,6 +228,7 @@ void sort_tokens(const EmbeddingShape& shape, const std::int32_t* tokens, std::i
 void scatter_rows(const EmbeddingShape& shape, const std::int32_t* tokens,
                   const std::int32_t* order, const __nv_bfloat16* grad_rows, bool overwrite,
                   __nv_bfloat16* grad_table, void* workspace, cudaStream_t stream) {
+  require_rows("scatter_rows", shape.tokens, shape.width);
   const Sorted sorted = {tokens, order, shape.tokens};
   const Parts parts = parts_of(shape, workspace);
   const int slices = slices_of(shape.width);

@@ -1,0 +1,119 @@
+#include <algorithm>
+#include <cmath>
+#include <numeric>
+#include <random>
+
+#include "gpu/device_buffer.h"
+#include "gpu/emulated/bf16.h"
+#include "gpu/kernels/embedding.h"
+#include "tests/gpu/device_fixture.h"
+
+namespace pairedhead::gpu {
+namespace {
+
+using Bits = std::vector<std::uint16_t>;
+using Tokens = std::vector<std::int32_t>;
+
+template <class T>
+GuardedBuffer upload(const std::vector<T>& contents, cudaStream_t stream) {
+  GuardedBuffer buffer("upload");
+  buffer.reset(contents.data(), contents.size() * sizeof(T), stream);
+  CUDA_CHECK(cudaStreamSynchronize(stream));
+  return buffer;
+}
+__nv_bfloat16* bf16(const GuardedBuffer& buffer) { return buffer.as<__nv_bfloat16>(); }
+
+template <class T>
+std::vector<T> download(const GuardedBuffer& buffer, cudaStream_t stream) {
+  std::vector<T> contents(buffer.bytes() / sizeof(T));
+  buffer.download(contents.data(), stream);
+  EXPECT_EQ(buffer.damage(stream), std::nullopt);
+  return contents;
+}
+
+// As text has them: a token that makes up a twentieth, many that occur often, most never.
+Tokens text(int count, int vocabulary, unsigned seed) {
+  std::mt19937 generator(seed);
+  std::uniform_real_distribution<double> uniform(0, 1);
+  Tokens tokens;
+  for (int t = 0; t < count; ++t) {
+    const double rank = std::pow(static_cast<double>(vocabulary), uniform(generator));
+    const bool frequent = uniform(generator) < 0.05;
+    tokens.push_back(frequent ? vocabulary / 2 : static_cast<int>(rank) - 1);
+  }
+  return tokens;
+}
+
+class CudaEmbedding : public DeviceFixture {
+ protected:
+  // The order in which scatter_rows adds.
+  GuardedBuffer sorted(const EmbeddingShape& shape, const GuardedBuffer& tokens,
+                       const GuardedBuffer& workspace) const {
+    GuardedBuffer order = upload(Tokens(static_cast<std::size_t>(shape.tokens), -1), stream_);
+    sort_tokens(shape, tokens.as<std::int32_t>(), order.as<std::int32_t>(), workspace.data(),
+                stream_);
+    return order;
+  }
+  GuardedBuffer workspace_of(const EmbeddingShape& shape) const {
+    return upload(std::vector<char>(embedding_workspace_bytes(shape)), stream_);
+  }
+
+  const Stream stream_;
+};
+
+TEST_F(CudaEmbedding, EqualTokensStayInTheOrderOfTheText) {
+  for (const auto& [count, vocabulary] : {std::pair{1, 1}, {5000, 2}, {49152, 50304}}) {
+    const EmbeddingShape shape = {count, 16, vocabulary};
+    const Tokens tokens = text(count, vocabulary, 1);
+    Tokens expected(tokens.size());
+    std::iota(expected.begin(), expected.end(), 0);
+    const auto token = [&](int t) { return tokens[static_cast<std::size_t>(t)]; };
+    std::stable_sort(expected.begin(), expected.end(),
+                     [&](int a, int b) { return token(a) < token(b); });
+    const GuardedBuffer workspace = workspace_of(shape), on_device = upload(tokens, stream_);
+    const GuardedBuffer order = sorted(shape, on_device, workspace);
+    EXPECT_EQ(download<std::int32_t>(order, stream_), expected);
+    EXPECT_EQ(workspace.damage(stream_), std::nullopt);
+  }
+}
+
+// Small integers, whose sums are exact in any order: runs of thousands of rows, runs that end where
+// a warp's share does, and rows that nobody names.
+TEST_F(CudaEmbedding, ScattersSumsOfIntegersExactly) {
+  for (const int width : {264, 13}) {
+    const EmbeddingShape shape = {20011, width, 1000};
+    Tokens tokens = text(shape.tokens, shape.vocabulary, 2);
+    std::fill_n(tokens.begin() + 300, 64, shape.vocabulary - 1);
+    std::mt19937 generator(3);
+    std::uniform_int_distribution<int> digit(-2, 3);
+    Bits rows(static_cast<std::size_t>(shape.tokens * width));
+    Bits before(static_cast<std::size_t>(shape.vocabulary * width));
+    for (Bits* bits : {&rows, &before}) {
+      for (auto& x : *bits) x = emulated::to_bf16(static_cast<float>(digit(generator)));
+    }
+    const GuardedBuffer workspace = workspace_of(shape), on_device = upload(tokens, stream_);
+    const GuardedBuffer order = sorted(shape, on_device, workspace);
+    const GuardedBuffer grad_rows = upload(rows, stream_);
+    for (const bool overwrite : {true, false}) {
+      std::vector<float> sums(before.size());
+      for (std::size_t i = 0; i < sums.size() && !overwrite; ++i) {
+        sums[i] = emulated::from_bf16(before[i]);
+      }
+      for (std::size_t t = 0; t < tokens.size(); ++t) {
+        for (int c = 0; c < width; ++c) {
+          sums[static_cast<std::size_t>(tokens[t] * width + c)] += emulated::from_bf16(
+              rows[t * static_cast<std::size_t>(width) + static_cast<std::size_t>(c)]);
+        }
+      }
+      Bits expected(sums.size());
+      std::transform(sums.begin(), sums.end(), expected.begin(), emulated::to_bf16);
+      const GuardedBuffer grad_table = upload(before, stream_);
+      scatter_rows(shape, on_device.as<std::int32_t>(), order.as<std::int32_t>(), bf16(grad_rows),
+                   overwrite, bf16(grad_table), workspace.data(), stream_);
+      EXPECT_EQ(download<std::uint16_t>(grad_table, stream_), expected) << width << overwrite;
+    }
+  }
+}
+
+}  // namespace
+}  // namespace pairedhead::gpu
