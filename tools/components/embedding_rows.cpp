@@ -56,6 +56,11 @@ Component value_embedding() {
     plan.moved.push_back("outputs/ve_" + n);
   }
   Component component = table_row(plan);
+  // Forward reads and writes a row a token; backward reads it and writes every row of the table's.
+  component.work = [](const Parameters& p, bool backward) {
+    const Index rows = p.integer("T") + (backward ? p.integer("V") : p.integer("T"));
+    return Work{3 * 2 * static_cast<double>(rows * p.integer("C")), 0};
+  };
   // Two tokens share 4000 places: sums of thousands of rows.
   component.edges.push_back(Parameters::parse("T=4000 C=12 V=2 fill=normal"));
   component.edges.push_back(Parameters::parse("T=100 C=300 V=9 fill=normal"));
@@ -99,9 +104,12 @@ Component embed_smear_norm() {
         "T=17 C=775 V=30 fill=normal entry=0 tied=0"}) {
     component.edges.push_back(Parameters::parse(edge));
   }
-  // The first token is left alone: with no other, nothing reaches the gate.
+  // The first token is left alone: with no other, nothing reaches the gate. Of a few gates with
+  // large logits all may be saturated, with a slope of zero.
   component.trivial = [](const Parameters& p, const OutputRow& row) {
-    return p.integer("T") == 1 && (row.name == "w" || row.name == "lam");
+    const bool few = p.word("fill") == "sharp" && p.integer("T") <= 4;
+    return (p.integer("T") == 1 && row.name == "lam") ||
+           ((p.integer("T") == 1 || few) && row.name == "w");
   };
   // Forward reads a row a token and writes one; backward reads it, what comes in, and the gradient
   // of the rows that it wrote, and writes every row of the table's.
