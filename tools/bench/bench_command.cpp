@@ -4,6 +4,7 @@
 
 #include <memory>
 
+#include "reference/config.h"
 #include "tools/bench/bench_plan.h"
 #include "tools/bench/cpu_bench.h"
 #include "tools/bench/measurement.h"
