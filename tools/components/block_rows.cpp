@@ -1,4 +1,7 @@
+#include <algorithm>
+
 #include "reference/block.h"
+#include "reference/linear.h"
 #include "tools/components/documents.h"
 #include "tools/components/fill.h"
 #include "tools/components/model_case.h"
@@ -104,7 +107,9 @@ Arrays block_inputs(const Parameters& p, std::uint64_t seed) {
         const BlockCase<double> c(p, arrays);
         reference::BlockTape<double> tape;
         block(c.streams, c.weights, c.factors, c.settings, Rounding::exact(), tape);
-        return has_marginal_unit(tape.mlp_input, c.c_fc, 0.01);
+        const Tensor<double> hidden = reference::linear(tape.mlp_input, c.c_fc);
+        const bool all_off = *std::max_element(hidden.values().begin(), hidden.values().end()) <= 0;
+        return all_off || has_marginal_unit(tape.mlp_input, c.c_fc, 0.01);
       });
 }
 

@@ -8,6 +8,7 @@
 #include "reference/value_mix.h"
 #include "tools/components/row_plan.h"
 #include "tools/components/rows.h"
+#include "tools/components/saturation.h"
 
 namespace pairedhead {
 namespace {
@@ -139,19 +140,6 @@ Component smear() {
   return component;
 }
 
-// Whether every gate's logit is so large that 1 - sig(logit) is zero. a [T, C], w [H, 12].
-bool all_saturated(const Tensor<double>& a, const Tensor<double>& w) {
-  constexpr double saturated = 36;
-  for (Index t = 0; t < a.dim(0); ++t) {
-    for (Index h = 0; h < w.dim(0); ++h) {
-      double logit = 0;
-      for (Index c = 0; c < w.dim(1); ++c) logit += a(t, c) * w(h, c);
-      if (logit < saturated) return false;
-    }
-  }
-  return true;
-}
-
 // A row over [T, H, D] beside what gates read, [T, H*D]. A call moves `tensors_forward` and
 // `tensors_backward` of the former and 12 channels of the latter, whose gradient is fp32 there.
 Component head_row(const RowPlan& plan, int tensors_forward, int tensors_backward) {
@@ -177,7 +165,7 @@ Component head_row(const RowPlan& plan, int tensors_forward, int tensors_backwar
     check_head_dim(p);
   };
   component.shrink = [](const Parameters& p) { return shrink_token_shape(p, false); };
-  // A gate that is saturated has no slope in double, and where all are there is no gradient.
+  // Other inputs where the gates would have no gradient.
   component.inputs = [inputs = component.inputs](const Parameters& p, std::uint64_t seed) {
     Arrays arrays = inputs(p, seed);
     Random random(seed);
