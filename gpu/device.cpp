@@ -8,16 +8,17 @@ std::string version_text(int version) {
   return std::to_string(version / 1000) + "." + std::to_string(version % 1000 / 10);
 }
 
-DeviceInfo probe_device() {
+DeviceInfo probe_device(int index) {
   DeviceInfo info;
+  info.index = index;
   cudaRuntimeGetVersion(&info.runtime_version);
   // Without a driver this leaves 0.
   if (cudaDriverGetVersion(&info.driver_version) != cudaSuccess) info.driver_version = 0;
   info.status = cudaGetDeviceCount(&info.devices);
   if (info.status != cudaSuccess) info.devices = 0;
-  if (info.devices > 0) {
+  if (info.devices > index) {
     cudaDeviceProp properties;
-    info.status = cudaGetDeviceProperties(&properties, 0);
+    info.status = cudaGetDeviceProperties(&properties, index);
     if (info.status == cudaSuccess) {
       info.name = properties.name;
       info.compute_major = properties.major;
@@ -42,6 +43,10 @@ std::optional<std::string> unusable(const DeviceInfo& info) {
   if (info.status != cudaSuccess) {
     return std::string("the CUDA device does not answer: ") + cudaGetErrorString(info.status);
   }
+  if (info.index >= info.devices) {
+    return "expected CUDA device " + std::to_string(info.index) + " on this machine, got " +
+           std::to_string(info.devices) + " devices";
+  }
   if (info.compute_major != 9 || info.compute_minor != 0) {
     return "the kernels are built for compute capability 9.0 (Hopper), got " +
            std::to_string(info.compute_major) + "." + std::to_string(info.compute_minor) + " (" +
@@ -50,10 +55,10 @@ std::optional<std::string> unusable(const DeviceInfo& info) {
   return std::nullopt;
 }
 
-DeviceInfo require_device() {
-  DeviceInfo info = probe_device();
+DeviceInfo require_device(int index) {
+  DeviceInfo info = probe_device(index);
   if (const auto reason = unusable(info)) throw DeviceUnavailable(*reason);
-  CUDA_CHECK(cudaSetDevice(0));
+  CUDA_CHECK(cudaSetDevice(index));
   return info;
 }
 

@@ -16,8 +16,10 @@ class DeviceUnavailable : public std::runtime_error {
 };
 
 // What the CUDA runtime says of this machine. Versions as CUDA counts them: 13000 is 13.0; a driver
-// version of 0 means that no driver is installed. Everything below `devices` is of device 0.
+// version of 0 means that no driver is installed. Everything below `devices` is of device `index`,
+// where there are as many.
 struct DeviceInfo {
+  int index = 0;
   cudaError_t status = cudaSuccess;  // of asking how many devices there are
   int driver_version = 0, runtime_version = 0;
   int devices = 0;
@@ -28,16 +30,17 @@ struct DeviceInfo {
 };
 
 // Asks; throws nothing, and needs neither a device nor a driver.
-DeviceInfo probe_device();
+DeviceInfo probe_device(int index = 0);
 
 // Why the kernels cannot run there, in one sentence, or nullopt if they can: no driver, one too
-// old, no device, or not compute capability 9.0 (the kernels use Hopper's own instructions).
+// old, no device, too few, or not compute capability 9.0 (the kernels use Hopper's own
+// instructions).
 std::optional<std::string> unusable(const DeviceInfo& info);
 
 // "13.0"
 std::string version_text(int version);
 
-// Selects device 0. Throws DeviceUnavailable.
-DeviceInfo require_device();
+// Selects a device. Throws DeviceUnavailable.
+DeviceInfo require_device(int index = 0);
 
 }  // namespace pairedhead::gpu

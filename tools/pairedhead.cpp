@@ -14,6 +14,7 @@
 #include "tools/golden/golden_command.h"
 #include "tools/info/info_command.h"
 #include "tools/mutants/mutants_command.h"
+#include "tools/selftest/selftest_command.h"
 #include "tools/train/train_command.h"
 #include "tools/verify/verify_command.h"
 #if defined(PAIREDHEAD_MUTANTS) && defined(PAIREDHEAD_HAS_CUDA)
@@ -64,6 +65,7 @@ int run(int argc, char** argv) {
   pairedhead::add_mutants_command(app, exit_code);
   pairedhead::add_bench_command(app, exit_code);
   pairedhead::add_train_command(app, exit_code);
+  pairedhead::add_selftest_command(app, exit_code);
   try {
     app.parse(argc, argv);
   } catch (const CLI::CallForHelp& help) {

@@ -34,6 +34,10 @@ TEST(Device, EveryOtherMachineIsRefusedWithItsReason) {
   EXPECT_EQ(unusable(info), "this machine has no CUDA device");
 
   info = hopper();
+  info.index = 1;
+  EXPECT_EQ(unusable(info), "expected CUDA device 1 on this machine, got 1 devices");
+
+  info = hopper();
   info.status = cudaErrorUnknown;
   EXPECT_EQ(unusable(info), "the CUDA device does not answer: unknown error");
 

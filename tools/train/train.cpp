@@ -100,7 +100,7 @@ class Run {
     if (!data_.has_validation()) settings_.validation_every = 0;
     reference::check_trainer(settings_);
     device_ = open_device(options_, settings_);
-    open_folder();
+    if (device_->leads()) open_folder();
     begin();
   }
 
@@ -111,8 +111,8 @@ class Run {
   void open_folder() const;
   void begin();
   StepCost cost_of(Index step, double seconds) const;
-  void step(TrainingLog& log);
-  bool validate(TrainingLog& log);
+  void step();
+  bool validate();
   void save();
   void train_member(Index member);
   void write_page(const std::string& verdict, bool good) const;
@@ -128,6 +128,7 @@ class Run {
   BatchPosition position_;  // of the text behind the last step taken
   Index saved_ = -1;        // the step of the last checkpoint
   std::optional<Validation> validation_;
+  std::optional<TrainingLog> log_;  // of the process that leads
 };
 
 // Nothing of an earlier run is overwritten unless asked for.
@@ -161,7 +162,7 @@ void Run::begin() {
     saved_ = device_->step();
   } else {
     reference::ParameterSet<double> parameters = first_parameters(options_);
-    if (!options_.save_init.empty()) {
+    if (!options_.save_init.empty() && device_->leads()) {
       write_weights(options_.save_init, parameters,
                     parameter_table(settings_.config, settings_.ranks));
     }
@@ -192,30 +193,32 @@ StepCost Run::cost_of(Index step, double seconds) const {
   return cost;
 }
 
-void Run::step(TrainingLog& log) {
+void Run::step() {
   const Index number = device_->step();
   const auto start = Clock::now();
   const BatchReader::Step batch = reader_->next();
   const StepLosses losses = device_->train_step(batch.sequences);
   position_ = batch.position;
+  if (!log_) return;
   const StepCost cost = cost_of(number, seconds_since(start));
   const reference::ScheduleSettings& schedule = settings_.config.schedule;
   const reference::Windows windows = window_schedule(number, schedule);
-  log.add(number, losses, schedule, cost);
+  log_->add(number, losses, schedule, cost);
   say("step {:>4}  loss {:.4f}{}  rate {:.3f}  T {}  windows {}, {}{}\n", number, losses.next_token,
       floor_words(losses.floor), learning_rate(number, schedule), sequence_length(number, schedule),
       windows.short_tokens, windows.long_tokens, cost_words(cost));
 }
 
 // Whether the loop may go on.
-bool Run::validate(TrainingLog& log) {
+bool Run::validate() {
   const Index number = device_->step();
   const auto start = Clock::now();
   const std::vector<ScoredSequence> sequences =
       data_.validation(settings_.validation_sequences, settings_.validation_length);
   validation_ = score_validation(number, device_->validation_losses(sequences), sequences);
+  if (!log_) return !validation_->sees_the_future();
   const double seconds = seconds_since(start);
-  log.add(number, *validation_, seconds);
+  log_->add(number, *validation_, seconds);
   say("step {:>4}  validation {:.4f}{}  {:.2f} s\n", number, validation_->loss,
       floor_words(validation_->floor), seconds);
   if (!validation_->sees_the_future()) return true;
@@ -230,6 +233,7 @@ bool Run::validate(TrainingLog& log) {
 
 int Run::stopped(const char* signal) {
   save();
+  if (!log_) return 2;
   write_page(fmt::format("Stopped before step {}", device_->step()), true);
   fmt::print(stderr, "pairedhead: {}: stopped before step {}, which --resume goes on with: {}\n",
              signal, device_->step(), checkpoint().string());
@@ -266,26 +270,32 @@ void Run::write_page(const std::string& verdict, bool good) const {
 
 int Run::train() {
   const StopSignal stop;
-  TrainingLog log(options_.out / "log.jsonl", device_->step());
-  Progress progress(end_, 0, "steps");
-  progress.skip(device_->step());
+  std::optional<Progress> progress;
+  if (device_->leads()) {
+    log_.emplace(options_.out / "log.jsonl", device_->step());
+    progress.emplace(end_, 0, "steps");
+    progress->skip(device_->step());
+  }
   try {
     while (true) {
-      if (validates_at(device_->step(), settings_) && !validate(log)) {
-        write_page("The model sees the future", false);
+      if (validates_at(device_->step(), settings_) && !validate()) {
+        if (log_) write_page("The model sees the future", false);
         return 1;
       }
       if (device_->step() == end_) break;
-      step(log);
-      if (const char* signal = stop.received()) return stopped(signal);
+      step();
+      if (device_->any(stop.received() != nullptr)) {
+        return stopped(stop.received() != nullptr ? stop.received() : "a signal to another rank");
+      }
       if (options_.save_every > 0 && device_->step() % options_.save_every == 0) save();
-      progress.step("training");
+      if (progress) progress->step("training");
     }
   } catch (const reference::NonFiniteLoss& error) {
-    fmt::print(stderr, "pairedhead: {}; {}\n", error.what(), last_checkpoint());
+    if (log_) fmt::print(stderr, "pairedhead: {}; {}\n", error.what(), last_checkpoint());
     return 1;
   }
   save();
+  if (!log_) return 0;
   for (Index member = 1; member <= options_.ensemble && !stop.received(); ++member) {
     train_member(member);
   }

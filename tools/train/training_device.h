@@ -25,14 +25,20 @@ class TrainingDevice {
   // they are others.
   virtual void start(reference::ParameterSet<double> parameters) = 0;
 
-  // A checkpoint at `path`, replaced whole or not at all, of a run that has read its text up to
-  // `position`; and where such a run goes on. Throw InputError as one sentence.
+  // A checkpoint at `path`, replaced whole or not at all by the process that leads, of a run that
+  // has read its text up to `position`; and where such a run goes on. Throw InputError as one sentence.
   virtual void save(const std::filesystem::path& path, const RunIdentity& run,
                     const reference::BatchPosition& position) = 0;
   virtual reference::BatchPosition load(const std::filesystem::path& path,
                                         const RunIdentity& run) = 0;
 
   virtual Index step() const = 0;  // the next one
+
+  // Where several processes train one model, each with a device of its own, all call the same
+  // functions of it, but one alone prints, logs and writes.
+  virtual bool leads() const { return true; }
+  // Whether it is so in any of them.
+  virtual bool any(bool mine) { return mine; }
 
   // On step_sequences of that step. Throws InputError where the schedule has ended, and
   // reference::NonFiniteLoss; the state is then as before.
