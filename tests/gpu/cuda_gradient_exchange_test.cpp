@@ -111,6 +111,7 @@ Means average(const ParameterLayout& layout, const std::vector<HostGradient>& gr
     const GradientSums& mean = device.exchange.average(device.tree, device.stream);
     const auto bf16 = download<float>(mean.of_bf16, layout.bf16_count(), device.stream);
     const auto fp32 = download<float>(mean.of_fp32, layout.fp32_count(), device.stream);
+    communicator.gather({});  // nobody's memory goes while others copy from it
     const std::lock_guard lock(mutex);
     const auto keep = [](const std::vector<Stretch>& stretches, const std::vector<float>& from,
                          std::vector<float>& to, std::vector<int>& owners) {
@@ -127,7 +128,6 @@ Means average(const ParameterLayout& layout, const std::vector<HostGradient>& gr
     const OwnedStretches& mine = ownership.all(communicator.rank());
     keep(mine.bf16, bf16, means.bf16, means.owners_of_bf16);
     keep(mine.fp32, fp32, means.fp32, means.owners_of_fp32);
-    communicator.gather({});  // nobody's memory goes while others copy from it
   });
   return means;
 }

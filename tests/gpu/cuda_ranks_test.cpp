@@ -2,6 +2,7 @@
 #include <gtest/gtest.h>
 
 #include <cmath>
+#include <cstdlib>
 #include <cstring>
 #include <limits>
 #include <map>
@@ -14,6 +15,7 @@
 #include "reference/training_data.h"
 #include "tests/gpu/device_fixture.h"
 #include "tests/gpu/local_communicator.h"
+#include "tools/train/training_device.h"
 
 namespace pairedhead::gpu {
 namespace {
@@ -184,6 +186,17 @@ TEST_F(CudaRanks, AllStopAtALossThatIsNoNumber) {
   for (const int ranks : {1, 4}) {
     EXPECT_THROW(train(ranks, state, 1), NonFiniteLoss);
   }
+}
+
+// Before any device is asked for.
+TEST(CudaRanksEnvironment, IsReadByTheTrainer) {
+  reference::TrainerSettings settings;
+  settings.config = short_tiny();
+  setenv("WORLD_SIZE", "2", 1);
+  setenv("RANK", "2", 1);
+  EXPECT_THROW(make_gpu_device(settings, true), InputError);
+  unsetenv("WORLD_SIZE");
+  unsetenv("RANK");
 }
 
 TEST_F(CudaRanks, RefuseANumberThatTheMicroBatchesDoNotDivideBy) {

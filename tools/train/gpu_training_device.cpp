@@ -1,6 +1,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "gpu/comm/open_ranks.h"
 #include "gpu/device.h"
 #include "gpu/trainer.h"
 #include "tools/train/device_checkpoint.h"
@@ -47,12 +48,17 @@ std::vector<std::byte> stored(const Tensor<double>& tensor, DType dtype) {
 
 class GpuTrainingDevice final : public TrainingDevice {
  public:
-  GpuTrainingDevice(const reference::TrainerSettings& settings, bool fp8_head)
+  GpuTrainingDevice(const reference::TrainerSettings& settings, bool fp8_head,
+                    const gpu::RankEnvironment& environment)
       : config_(settings.config),
         fp8_head_(fp8_head),
-        name_(gpu::require_device().name),
-        bytes_(gpu::Trainer::bytes(device_settings(settings, fp8_head))),
-        trainer_(device_settings(settings, fp8_head)) {}
+        name_(gpu::require_device(environment.local_rank).name),
+        ranks_(gpu::open_ranks(environment)),
+        bytes_(gpu::Trainer::bytes(device_settings(settings, fp8_head), *ranks_)),
+        trainer_(device_settings(settings, fp8_head), *ranks_) {}
+
+  bool leads() const override { return ranks_->rank() == 0; }
+  bool any(bool mine) override { return ranks_->any(mine); }
 
   void start(reference::ParameterSet<double> parameters) override {
     check_parameters("initial parameters", parameters, reference::parameter_table(config_));
@@ -67,6 +73,10 @@ class GpuTrainingDevice final : public TrainingDevice {
 
   void save(const std::filesystem::path& path, const RunIdentity& run,
             const BatchPosition& position) override {
+    if (!leads()) {  // gives what it owns to the one that does
+      for (const gpu::StateTensor& tensor : trainer_.state()) trainer_.download(tensor, nullptr);
+      return;
+    }
     write_device_checkpoint(path, words_of(run), trainer_.progress(), position, trainer_.state(),
                             [this](const gpu::StateTensor& tensor, void* elements) {
                               trainer_.download(tensor, elements);
@@ -98,10 +108,13 @@ class GpuTrainingDevice final : public TrainingDevice {
   }
 
   std::string words() const override {
-    return "on " + name_ + ", the head in " + (fp8_head_ ? "fp8" : "bf16");
+    const std::string count = ranks_->size() > 1 ? std::to_string(ranks_->size()) + " " : "";
+    return "on " + count + name_ + ", the head in " + (fp8_head_ ? "fp8" : "bf16");
   }
   std::optional<std::size_t> memory_bytes() const override { return bytes_; }
-  std::optional<double> peak_flops() const override { return hopper_flops; }
+  std::optional<double> peak_flops() const override {
+    return hopper_flops * ranks_->size();
+  }
 
   void measure_parts() override { trainer_.set_timeline(&timeline_); }
   StepParts step_parts() const override { return timeline_.milliseconds(); }
@@ -116,6 +129,7 @@ class GpuTrainingDevice final : public TrainingDevice {
   const reference::Config config_;
   const bool fp8_head_;
   const std::string name_;
+  const std::unique_ptr<gpu::Communicator> ranks_;
   const std::size_t bytes_;
   gpu::Timeline timeline_;
   gpu::Trainer trainer_;
@@ -126,7 +140,7 @@ class GpuTrainingDevice final : public TrainingDevice {
 std::unique_ptr<TrainingDevice> make_gpu_device(const reference::TrainerSettings& settings,
                                                 bool fp8_head) {
   try {
-    return std::make_unique<GpuTrainingDevice>(settings, fp8_head);
+    return std::make_unique<GpuTrainingDevice>(settings, fp8_head, gpu::rank_environment());
   } catch (const gpu::DeviceUnavailable& error) {
     throw DeviceError("--device gpu: " + std::string(error.what()));
   }
