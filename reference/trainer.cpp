@@ -89,19 +89,22 @@ void add(Tensor<double>& sum, const Tensor<double>& part) {
   for (Index i = 0; i < sum.size(); ++i) sum[i] += part[i];
 }
 
-// Adds to the gradients of one rank; they are held in the parameters' dtype (SPEC §9.2).
-void accumulate(ParameterSet<double>& sum, const ParameterSet<double>& part,
+// Adds to the gradients of one rank; they are held in the parameters' dtype (SPEC §9.2). `part` is
+// used up.
+void accumulate(ParameterSet<double>& sum, ParameterSet<double> part,
                 const std::vector<ParameterInfo>& table, Rounding rounding) {
-  for (std::size_t i = 0; i < table.size(); ++i) {
-    const ParameterInfo& info = table[i];
-    const auto found = part.find(info.name);
-    if (found == part.end()) continue;
-    const auto [entry, first] = sum.try_emplace(info.name, found->second);
-    if (!first) add(entry->second, found->second);
-    if (info.dtype == DType::bf16) {
-      entry->second = rounding.split(i).bf16(std::move(entry->second));
+  side_by_side(static_cast<Index>(table.size()), true, [&](Index number) {
+    const auto i = static_cast<std::size_t>(number);
+    const auto added = part.find(table[i].name);
+    if (added == part.end()) return;
+    const auto held = sum.find(table[i].name);
+    if (held != sum.end()) add(added->second, held->second);
+    if (table[i].dtype == DType::bf16) {
+      added->second = rounding.split(i).bf16(std::move(added->second));
     }
-  }
+    if (held != sum.end()) held->second = std::move(added->second);
+  });
+  sum.merge(part);
 }
 
 // The mean of one parameter's gradient over the ranks (SPEC §9.4); empty where there is none.
@@ -173,16 +176,20 @@ void update_adam(TrainerState& state, const std::vector<ParameterInfo>& table,
       mutated(Mutant::adam_rate_of_even_step) && state.step > 0 ? state.step - 1 : state.step;
   const double rate = learning_rate(rate_step, settings.config.schedule);
   const Rounding mean_rounding = rounding_of(settings, state.step, mean_part);
-  for (std::size_t i = 0; i < table.size(); ++i) {
+  for (const ParameterInfo& info : table) {
+    // embed before the split: not even its t advances.
+    if (!state.pending[0].contains(info.name)) continue;
+    state.adam.try_emplace(info.name, adam_start(info.shape));
+  }
+  side_by_side(static_cast<Index>(table.size()), true, [&](Index number) {
+    const auto i = static_cast<std::size_t>(number);
     const ParameterInfo& info = table[i];
-    if (info.optimizer != Optimizer::adam) continue;
-    const Tensor<double> gradient = mean_over_ranks(state.pending, info, mean_rounding.split(i));
-    if (gradient.size() == 0) continue;  // embed before the split: not even its t advances
-    AdamMoments& moments = state.adam.try_emplace(info.name, adam_start(info.shape)).first->second;
-    adam_on_shards(state.parameters.at(info.name), moments, gradient,
+    if (!state.pending[0].contains(info.name)) return;
+    adam_on_shards(state.parameters.at(info.name), state.adam.at(info.name),
+                   mean_over_ranks(state.pending, info, mean_rounding.split(i)),
                    {adam_betas(info.label), info.lr_mul, info.wd_mul, info.dtype}, rate,
                    settings.storage, owners(table, info, settings.ranks));
-  }
+  });
   for (ParameterSet<double>& rank : state.pending) rank.clear();
 }
 
@@ -246,13 +253,13 @@ Accumulated accumulate_step(const TrainerState& state, const std::vector<ScoredS
           state, sequences[static_cast<std::size_t>(first + i)], first + i, model, settings);
     });
     for (Index i = 0; i < at_once; ++i) {
-      const Pass& pass = done[static_cast<std::size_t>(i)];
+      Pass& pass = done[static_cast<std::size_t>(i)];
       const Index number = first + i;
       sum.losses.objective += share * pass.losses.objective;
       sum.losses.next_token += share * pass.losses.next_token;
       const auto part = accumulation_part + static_cast<std::uint64_t>(number);
-      accumulate(sum.ranks[static_cast<std::size_t>(number % settings.ranks)], pass.gradients,
-                 table, rounding_of(settings, state.step, part));
+      accumulate(sum.ranks[static_cast<std::size_t>(number % settings.ranks)],
+                 std::move(pass.gradients), table, rounding_of(settings, state.step, part));
     }
   }
   sum.losses.floor = floor_of(sequences);
@@ -359,19 +366,16 @@ StepLosses train_step(TrainerState& state, const std::vector<ScoredSequence>& se
   }
   begin_step(state, config);
   const auto table = parameter_table(config, settings.ranks);
-  const Accumulated step = accumulate_step(state, sequences, table, settings);
+  Accumulated step = accumulate_step(state, sequences, table, settings);
 
   const bool adam_step = state.step % 2 == 1 || mutated(Mutant::adam_every_step);
   for (std::size_t rank = 0; rank < step.ranks.size(); ++rank) {
     ParameterSet<double> of_adam;
     for (const ParameterInfo& info : table) {
-      const auto found = step.ranks[rank].find(info.name);
-      if (info.optimizer == Optimizer::adam && found != step.ranks[rank].end()) {
-        of_adam.emplace(info.name, found->second);
-      }
+      if (info.optimizer == Optimizer::adam) of_adam.insert(step.ranks[rank].extract(info.name));
     }
     if (mutated(Mutant::even_gradients_dropped)) state.pending[rank].clear();
-    accumulate(state.pending[rank], of_adam, table,
+    accumulate(state.pending[rank], std::move(of_adam), table,
                rounding_of(settings, state.step, accumulation_part + 64 + rank));
   }
 

@@ -39,9 +39,10 @@ float join(SplitFloat parameter) {
 template <class Number>
 Number cautious_update(const Number& z, const Number& o, const Number& rate, const Number& decay) {
   const Number step = o * rate;
-  const bool keep = mutated(Mutant::split_mask_after_update) ? keeps(o, z - step) : keeps(o, z);
-  Number decayed = ((z * Number(keep ? 1.0 : 0.0)) * decay) * rate;
-  if (mutated(Mutant::split_decay_without_rate)) decayed = (z * Number(keep ? 1.0 : 0.0)) * decay;
+  const bool kept = mutated(Mutant::split_mask_after_update) ? keeps(o, z - step) : keeps(o, z);
+  const Number keep(static_cast<double>(kept));
+  Number decayed = ((z * keep) * decay) * rate;
+  if (mutated(Mutant::split_decay_without_rate)) decayed = (z * keep) * decay;
   return (z - decayed) - step;
 }
 template Single cautious_update(const Single&, const Single&, const Single&, const Single&);
