@@ -81,13 +81,17 @@ def normuon_rates(rows, columns, lr, lr_mul, wd_mul):
     return eta * max(1, rows / columns) ** 0.5 * lr_mul, eta * 1.2 * wd_mul
 
 
+def cautious_update(z, o, learning_rate, weight_decay):
+    """In the precision of its tensors."""
+    keep = (o * z >= 0).to(z.dtype)
+    return (z - ((z * keep) * weight_decay) * learning_rate) - o * learning_rate
+
+
 def cautious_split_update(parameter, mantissa, direction, learning_rate, weight_decay):
     """bf16 halves (as float32) and uint16; returns the same two."""
     high = np.asarray(parameter, np.float32).view(np.uint32)
     z = single((high | mantissa.astype(np.uint32)).view(np.float32))
-    o, rate, decay = single(direction), single(learning_rate), single(weight_decay)
-    keep = (o * z >= 0).to(torch.float32)
-    moved = (z - ((z * keep) * decay) * rate) - o * rate
+    moved = cautious_update(z, single(direction), single(learning_rate), single(weight_decay))
     bits = moved.numpy().view(np.uint32)
     return (bits & 0xFFFF0000).view(np.float32), (bits & 0xFFFF).astype(np.uint16)
 
@@ -95,16 +99,20 @@ def cautious_split_update(parameter, mantissa, direction, learning_rate, weight_
 # --- Adam (SPEC 6.3) ----------------------------------------------------------------------------
 
 
-def adam_step(parameter, gradient, first, second, beta1, beta2, learning_rate, weight_decay, updates):
-    p, g, m, v = (single(x) for x in (parameter, gradient, first, second))
-    m = single(beta1) * m + single(1 - beta1) * g
-    v = single(beta2) * v + single(1 - beta2) * (g * g)
+def adam_update(p, g, m, v, beta1, beta2, learning_rate, weight_decay, updates, number=single):
+    """In the precision that `number` gives; the factors are made in double first."""
+    m = number(beta1) * m + number(1 - beta1) * g
+    v = number(beta2) * v + number(1 - beta2) * (g * g)
     step_size = learning_rate * (1 - beta2**updates) ** 0.5 / (1 - beta1**updates)
-    root = v.double().sqrt().float()  # PyTorch's float32 root is not always the nearest
-    update = (single(step_size) * m) / (root + single(1e-10))
-    keep = (update * p > 0).to(torch.float32)
-    p = p - (update + (keep * p) * single(learning_rate**2 * weight_decay))
-    return p.numpy(), m.numpy(), v.numpy()
+    root = v.double().sqrt().to(v.dtype)  # PyTorch's float32 root is not always the nearest
+    update = (number(step_size) * m) / (root + number(1e-10))
+    keep = (update * p > 0).to(p.dtype)
+    return p - (update + (keep * p) * number(learning_rate**2 * weight_decay)), m, v
+
+
+def adam_step(parameter, gradient, first, second, *factors):
+    tensors = (single(x) for x in (parameter, gradient, first, second))
+    return [x.numpy() for x in adam_update(*tensors, *factors)]
 
 
 # --- schedules (SPEC 7.2, 7.3), in fractions ----------------------------------------------------
