@@ -20,6 +20,9 @@ Tokens ShardFiles::read(Index shard) const {
   return read_shard(files_.at(static_cast<std::size_t>(shard)), vocabulary_);
 }
 
+TokenShard::TokenShard(std::string name, Tokens tokens)
+    : name_(std::move(name)), tokens_(std::move(tokens)) {}
+
 SyntheticShards::SyntheticShards(std::shared_ptr<const SyntheticGrammar> grammar,
                                  std::uint64_t seed, Index shard_tokens)
     : grammar_(std::move(grammar)), seed_(seed), shard_tokens_(shard_tokens) {}

@@ -36,6 +36,19 @@ class ShardFiles final : public ShardSource {
   Index vocabulary_;
 };
 
+// One shard, of tokens that are there already.
+class TokenShard final : public ShardSource {
+ public:
+  TokenShard(std::string name, Tokens tokens);
+  std::optional<Index> count() const override { return 1; }
+  std::string name(Index) const override { return name_; }
+  Tokens read(Index) const override { return tokens_; }
+
+ private:
+  std::string name_;
+  Tokens tokens_;
+};
+
 // A synthetic language's text, cut into shards of its own: the n-th starts a stream of its own.
 class SyntheticShards final : public ShardSource {
  public:

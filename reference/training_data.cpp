@@ -52,6 +52,15 @@ TrainingData TrainingData::from_shards(const Config& config, const std::string& 
           packing};
 }
 
+TrainingData TrainingData::from_tokens(const Config& config, Tokens training, Tokens validation) {
+  const auto shard = [](const char* name, Tokens tokens) {
+    return std::make_shared<const TokenShard>(name, std::move(tokens));
+  };
+  const PackerSettings packing = packing_of(config);
+  return {TrainingBatches(shard("training tokens", std::move(training)), packing),
+          shard("validation tokens", std::move(validation)), packing};
+}
+
 TrainingData TrainingData::synthetic(const Config& config, std::uint64_t seed) {
   auto grammar = std::make_shared<const SyntheticGrammar>(language_of(config), language_seed);
   const auto shards = [&](std::uint64_t part) {

@@ -26,6 +26,8 @@ class TrainingData {
   // InputError where a pattern matches nothing.
   static TrainingData from_shards(const Config& config, const std::string& training,
                                   const std::string& validation, bool cycle);
+  // A training text and a validation text, each one shard.
+  static TrainingData from_tokens(const Config& config, Tokens training, Tokens validation);
   // A synthetic language with the configuration's BOS, whose documents are not longer than its
   // max_document, so that none is cut. The seed names the text; the language is always the same.
   static TrainingData synthetic(const Config& config, std::uint64_t seed);

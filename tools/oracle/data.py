@@ -28,23 +28,42 @@ def read_shard(words):
     return words[2 * HEADER:]
 
 
-def pack(tokens, bos, T, max_document, calls):
-    """Packs `calls` sequences of T tokens: lists of inputs, targets and cu_seqlens."""
-    starts = np.flatnonzero(tokens == bos)
-    ends = np.append(starts[1:], len(tokens))
-    document = 0
-    entries = 128 * max(1, -(-(T // 300) // 128))
-    for _ in range(calls):
+class Packer:
+    """Training sequences out of one shard, document after document."""
+
+    def __init__(self, tokens, bos, max_document):
+        self.tokens, self.max_document, self.document = tokens, max_document, 0
+        self.starts = np.flatnonzero(tokens == bos)
+        self.ends = np.append(self.starts[1:], len(tokens))
+
+    def next(self, T):
+        """Inputs, targets and the lengths of the pieces among the inputs."""
         pieces, room = [], T + 1
         while room > 0:
-            start = starts[document]
-            pieces.append(tokens[start:min(ends[document], start + max_document, start + room)])
+            start = self.starts[self.document]
+            pieces.append(self.tokens[start:min(self.ends[self.document], start + self.max_document, start + room)])
             room -= len(pieces[-1])
-            document += 1
+            self.document += 1
         buffer = np.concatenate(pieces)
         lengths = [len(piece) for piece in pieces]
         lengths[-1] -= 1
+        return buffer[:-1], buffer[1:], lengths
+
+
+def pack(tokens, bos, T, max_document, calls):
+    """Packs `calls` sequences of T tokens: lists of inputs, targets and cu_seqlens."""
+    packer = Packer(tokens, bos, max_document)
+    entries = 128 * max(1, -(-(T // 300) // 128))
+    for _ in range(calls):
+        inputs, targets, lengths = packer.next(T)
         cu_seqlens = np.full(entries, T)
         cu_seqlens[0] = 0
         cu_seqlens[1:len(lengths) + 1] = np.cumsum(lengths)
-        yield buffer[:-1], buffer[1:], cu_seqlens
+        yield inputs, targets, cu_seqlens
+
+
+def validation_sequence(tokens, bos, position, T):
+    """Inputs, targets and the lengths of the stretches between the BOS among the inputs."""
+    inputs, targets = tokens[position:position + T], tokens[position + 1:position + T + 1]
+    lengths = np.diff(np.concatenate([[0], np.flatnonzero(inputs == bos), [T]]))
+    return inputs, targets, lengths.tolist()

@@ -23,11 +23,6 @@ ROOT = pathlib.Path(__file__).resolve().parents[2]
 STEPS, SCHEDULED, WARM_UP, COOL_DOWN = 10, 9, 3, 2  # one step of extension
 # name: shape, matrices, lr_mul
 NORMUON = {"qkvo": ((16, 4), 4, 1), "c_fc": ((12, 4), 1, 1), "c_proj": ((12, 4), 1, 2)}
-# label: betas, lr_mul, wd_mul; each of 12 values
-ADAM = {"lm_head": ((0.5, 0.95), 1, 150), "embed": ((0.5, 0.95), 1, 150), "value_embed": ((0.75, 0.95), 75, 5),
-        "smear_gate": ((0.9, 0.99), 0.01, 0), "skip_gate": ((0.9, 0.99), 0.05, 0),
-        "attn_gate_bank": ((0.9, 0.99), 1, 1), "ve_gate_bank": ((0.9, 0.99), 1, 1),
-        "x0_lambdas": ((0.65, 0.95), 5, 0), "scalars": ((0.9, 0.99), 5, 0)}
 WIDTH, UPDATES = 12, 7  # t before the first update
 
 
@@ -49,12 +44,9 @@ def normuon_steps(number, shape, matrices, lr_mul):
     second = 0.1 + drawn(number, 2, shape[0])
     after = []
     for step in range(STEPS):
-        moment, direction = optimizers.momentum(signed(number, 10 + step, *shape), moment, momentum_of(step))
-        parts = [optimizers.variance_reduction(optimizers.polar_express(part), rows)
-                 for part, rows in zip(direction.chunk(matrices), second.chunk(matrices))]
-        update, second = (torch.cat(halves) for halves in zip(*parts))
-        p = optimizers.cautious_update(p, update, *optimizers.normuon_rates(
-            *shape, optimizers.learning_rate(step, SCHEDULED), lr_mul, 1))
+        rates = optimizers.normuon_rates(*shape, optimizers.learning_rate(step, SCHEDULED), lr_mul, 1)
+        p, moment, second = optimizers.normuon_update(p, signed(number, 10 + step, *shape), moment, second, matrices,
+                                                      momentum_of(step), *rates)
         after.append(p)
     return {"parameter": torch.stack(after), "moment": moment, "second_moment": second}
 
@@ -67,8 +59,9 @@ def adam_steps(number, betas, lr_mul, wd_mul):
         if step % 2 == 1:
             updates += 1
             p, first, second = optimizers.adam_update(
-                p, pending, first, second, *betas, 0.008 * optimizers.learning_rate(step, SCHEDULED) * lr_mul,
-                0.005 * wd_mul, updates, number=lambda x: torch.tensor(x, dtype=torch.float64))
+                p, pending, first, second, *betas,
+                *optimizers.adam_rates(optimizers.learning_rate(step, SCHEDULED), lr_mul, wd_mul), updates,
+                number=optimizers.double)
             pending = 0
         after.append(p)
     return {"parameter": torch.stack(after), "moment": first, "second_moment": second}
@@ -81,7 +74,7 @@ def main():
     torch.set_num_threads(1)
     temporary = out.with_suffix(".tmp")
     with h5py.File(temporary, "w", libver=("v110", "v110")) as file:
-        for number, (name, settings) in enumerate((NORMUON | ADAM).items()):
+        for number, (name, settings) in enumerate((NORMUON | optimizers.ADAM).items()):
             steps = normuon_steps if name in NORMUON else adam_steps
             for what, tensor in steps(number, *settings).items():
                 file.create_dataset(f"{name}/{what}", data=tensor.numpy(), track_times=False)

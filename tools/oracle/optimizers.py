@@ -81,6 +81,15 @@ def normuon_rates(rows, columns, lr, lr_mul, wd_mul):
     return eta * max(1, rows / columns) ** 0.5 * lr_mul, eta * 1.2 * wd_mul
 
 
+def normuon_update(p, gradient, moment, second_moment, matrices, mu, learning_rate, weight_decay):
+    """One parameter in float64, nothing rounded: p, moment and second_moment after a step."""
+    moment, direction = momentum(gradient, moment, mu)
+    parts = [variance_reduction(polar_express(part), rows)
+             for part, rows in zip(direction.chunk(matrices), second_moment.chunk(matrices))]
+    update, second_moment = (torch.cat(halves) for halves in zip(*parts))
+    return cautious_update(p, update, learning_rate, weight_decay), moment, second_moment
+
+
 def cautious_update(z, o, learning_rate, weight_decay):
     """In the precision of its tensors."""
     keep = (o * z >= 0).to(z.dtype)
@@ -108,6 +117,21 @@ def adam_update(p, g, m, v, beta1, beta2, learning_rate, weight_decay, updates, 
     update = (number(step_size) * m) / (root + number(1e-10))
     keep = (update * p > 0).to(p.dtype)
     return p - (update + (keep * p) * number(learning_rate**2 * weight_decay)), m, v
+
+
+# SPEC 2 and 6.3 by label: betas, lr_mul, wd_mul.
+ADAM = {"lm_head": ((0.5, 0.95), 1, 150), "embed": ((0.5, 0.95), 1, 150), "value_embed": ((0.75, 0.95), 75, 5),
+        "smear_gate": ((0.9, 0.99), 0.01, 0), "skip_gate": ((0.9, 0.99), 0.05, 0),
+        "attn_gate_bank": ((0.9, 0.99), 1, 1), "ve_gate_bank": ((0.9, 0.99), 1, 1),
+        "x0_lambdas": ((0.65, 0.95), 5, 0), "scalars": ((0.9, 0.99), 5, 0)}
+
+
+def adam_rates(lr, lr_mul, wd_mul):
+    return 0.008 * lr * lr_mul, 0.005 * wd_mul
+
+
+def double(x):
+    return torch.as_tensor(np.asarray(x, dtype=np.float64))
 
 
 def adam_step(parameter, gradient, first, second, *factors):

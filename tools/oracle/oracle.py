@@ -17,6 +17,7 @@ import data
 import mathematics as m
 import model_cases
 import optimizer_cases
+import training
 import trunk_cases
 from golden_schema import Case, write_golden
 
@@ -25,7 +26,7 @@ HERE = pathlib.Path(__file__).resolve().parent
 
 def provenance():
     names = ("data.py", "mathematics.py", "trunk.py", "trunk_cases.py", "model.py", "model_cases.py",
-             "optimizers.py", "optimizer_cases.py", "oracle.py")
+             "optimizers.py", "optimizer_cases.py", "training.py", "oracle.py")
     sources = b"".join((HERE / name).read_bytes() for name in names)
     return {
         "created_by": "tools/oracle/oracle.py",
@@ -231,6 +232,7 @@ def component_cases():
     yield from trunk_cases.component_cases()
     yield from model_cases.component_cases()
     yield from optimizer_cases.component_cases()
+    yield from training.component_cases()
 
 
 def main():
