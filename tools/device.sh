@@ -9,7 +9,7 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
-limit_mib=60
+limit_mib=64
 preset=cuda
 build=build/$preset
 stage=${STAGE:-stage}
