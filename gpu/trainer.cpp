@@ -311,9 +311,8 @@ void Trainer::download(const StateTensor& tensor, void* to) const {
     if (collects) received.push_back({peer, arrived.data() + rows.first, rows.count});
     if (peer == self.communicator.rank()) sent.push_back({0, tensor.data, rows.count});
   }
-  if (!sent.empty() || !received.empty()) {
-    self.communicator.exchange(sent, received, self.stream);
-  }
+  // All take part, also who has nothing to give.
+  if (!whole) self.communicator.exchange(sent, received, self.stream);
   if (collects) {
     if (!whole) {
       CUDA_CHECK(
