@@ -17,9 +17,10 @@ struct Arguments {
 void print(const Comparison& comparison) {
   for (const TensorVerdict& tensor : comparison.verdict.tensors) {
     const auto& [ratios, limits] = std::pair(tensor.ratios, tensor.limits);
-    fmt::print("{:<24}  {:<20}  {:>8.3g} / {:<4.3g}  {:>8.3g} / {:<4.3g}  {:>8.3g} / {:<4.3g}  {}\n",
-               comparison.name, tensor.key, ratios.max, limits.max, ratios.row, limits.row,
-               ratios.rms, limits.rms, name_of(tensor.status));
+    fmt::print(
+        "{:<24}  {:<20}  {:>8.3g} / {:<4.3g}  {:>8.3g} / {:<4.3g}  {:>8.3g} / {:<4.3g}  {}\n",
+        comparison.name, tensor.key, ratios.max, limits.max, ratios.row, limits.row, ratios.rms,
+        limits.rms, name_of(tensor.status));
     if (tensor.status == Status::passed) continue;
     fmt::print("  why    {}\n", tensor.reason);
     if (tensor.first) fmt::print("  first  {}\n", describe(tensor, *tensor.first));

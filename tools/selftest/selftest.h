@@ -12,10 +12,10 @@ struct SelftestOptions {
   std::filesystem::path out;  // a new folder, which keeps both runs
 };
 
-// Trains the tiny model on one rank and on several, each a process with a device of its own, in the bf16 head, and
-// compares every loss and the whole state bit for bit. Returns the exit code: 0 equal, 1 not, or a
-// rank failed. Throws InputError on options that will not do, DeviceError where there are not as
-// many devices.
+// Trains the tiny model on one rank and on several, each a process with a device of its own, in the
+// bf16 head, and compares every loss and the whole state bit for bit. Returns the exit code: 0
+// equal, 1 not, or a rank failed. Throws InputError on options that will not do, DeviceError where
+// there are not as many devices.
 int selftest(const SelftestOptions& options);
 
 }  // namespace pairedhead

@@ -112,9 +112,7 @@ class GpuTrainingDevice final : public TrainingDevice {
     return "on " + count + name_ + ", the head in " + (fp8_head_ ? "fp8" : "bf16");
   }
   std::optional<std::size_t> memory_bytes() const override { return bytes_; }
-  std::optional<double> peak_flops() const override {
-    return hopper_flops * ranks_->size();
-  }
+  std::optional<double> peak_flops() const override { return hopper_flops * ranks_->size(); }
 
   void measure_parts() override { trainer_.set_timeline(&timeline_); }
   StepParts step_parts() const override { return timeline_.milliseconds(); }

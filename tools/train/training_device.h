@@ -26,7 +26,8 @@ class TrainingDevice {
   virtual void start(reference::ParameterSet<double> parameters) = 0;
 
   // A checkpoint at `path`, replaced whole or not at all by the process that leads, of a run that
-  // has read its text up to `position`; and where such a run goes on. Throw InputError as one sentence.
+  // has read its text up to `position`; and where such a run goes on. Throw InputError as one
+  // sentence.
   virtual void save(const std::filesystem::path& path, const RunIdentity& run,
                     const reference::BatchPosition& position) = 0;
   virtual reference::BatchPosition load(const std::filesystem::path& path,
