@@ -142,19 +142,19 @@ void Model::forward_attention(std::size_t i, LinearAlgebra& algebra,
   qk_prepare_forward(qk_problem(config_, layer, batch.tokens), l.u, l.u + width,
                      buffers_.cosine[paired], buffers_.sine[paired], l.query, l.key, stream);
   mark("rotary", stream);
-  HeadView value = head_view(config_, config_.layers[i], l.u + 2 * width, 3 * width);
+  HeadView value = head_view(config_, layer, l.u + 2 * width, 3 * width);
   if (layer.value_embedding) {
     value_mix_forward(
         gates, l.u + 2 * width, 3 * width, buffers_.value_embedding[at(*layer.value_embedding)],
         l.a, parameters.matrix(layout_.at("ve_gate_bank")) + gate_offset(config_, layer.value_gate),
         l.value, stream);
     mark("gates", stream);
-    value = head_view(config_, config_.layers[i], l.value, width);
+    value = head_view(config_, layer, l.value, width);
   }
-  attention_forward(
-      attention_problem(i, batch, settings), head_view(config_, config_.layers[i], l.query, width),
-      head_view(config_, config_.layers[i], l.key, width), value,
-      head_view(config_, config_.layers[i], l.y, width), l.logsumexp, buffers_.workspace, stream);
+  attention_forward(attention_problem(i, batch, settings),
+                    head_view(config_, layer, l.query, width),
+                    head_view(config_, layer, l.key, width), value,
+                    head_view(config_, layer, l.y, width), l.logsumexp, buffers_.workspace, stream);
   mark("attention", stream);
   output_gate_forward(
       gates, l.y, l.a,

@@ -173,15 +173,14 @@ void Model::backward_attention(std::size_t i, LinearAlgebra& algebra,
   const bool mixes = layer.value_embedding.has_value();
   __nv_bfloat16* const grad_value = b.grad_u + 2 * width;
   attention_backward(
-      attention_problem(i, batch, settings), head_view(config_, config_.layers[i], l.query, width),
-      head_view(config_, config_.layers[i], l.key, width),
-      mixes ? head_view(config_, config_.layers[i], l.value, width)
-            : head_view(config_, config_.layers[i], l.u + 2 * width, 3 * width),
-      head_view(config_, config_.layers[i], l.y, width), l.logsumexp,
-      head_view(config_, config_.layers[i], b.grad_inner, width),
-      head_view(config_, config_.layers[i], b.grad_query, width),
-      head_view(config_, config_.layers[i], b.grad_key, width),
-      head_view(config_, config_.layers[i], grad_value, 3 * width), b.workspace, stream);
+      attention_problem(i, batch, settings), head_view(config_, layer, l.query, width),
+      head_view(config_, layer, l.key, width),
+      mixes ? head_view(config_, layer, l.value, width)
+            : head_view(config_, layer, l.u + 2 * width, 3 * width),
+      head_view(config_, layer, l.y, width), l.logsumexp,
+      head_view(config_, layer, b.grad_inner, width),
+      head_view(config_, layer, b.grad_query, width), head_view(config_, layer, b.grad_key, width),
+      head_view(config_, layer, grad_value, 3 * width), b.workspace, stream);
   mark("attention", stream);
   const int paired = layer.paired ? 1 : 0;
   qk_prepare_backward(qk_problem(config_, layer, batch.tokens), l.u, l.u + width, b.cosine[paired],

@@ -6,6 +6,7 @@
 
 #include "gpu/kernels/attention.h"
 #include "gpu/kernels/embedding.h"
+#include "gpu/kernels/gate.h"
 #include "gpu/kernels/gates.h"
 #include "gpu/kernels/mlp.h"
 #include "gpu/kernels/qk_prepare.h"
@@ -15,8 +16,6 @@
 // A configuration as each kernel wants to hear of it.
 
 namespace pairedhead::gpu {
-
-inline constexpr int gate_channels = 12;
 
 inline int narrow(Index value) { return static_cast<int>(value); }
 inline std::size_t at(Index value) { return static_cast<std::size_t>(value); }

@@ -23,7 +23,6 @@ using reference::PackedSequence;
 constexpr Index sequence_unit = 16;
 // Logits of so many tokens are held at a time in a validation.
 constexpr int validation_head_tokens = 16384;
-constexpr int most_horizons = 3;
 
 Index last_step(const Config& config) {
   return config.schedule.scheduled + config.schedule.extension;
@@ -142,9 +141,9 @@ struct Trainer::Implementation {
         step(given, layout, micro_batches(given, ranks), step_arena),
         optimizer(given.config, layout, ownership, ranks.rank(), step_arena),
         exchange(ownership, ranks, step_arena),
-        host_losses(sizeof(float) * static_cast<std::size_t>(std::max<Index>(
-                                        2 * given.config.schedule.micro_batches,
-                                        std::max<Index>(given.validation_tokens, 8)))) {
+        host_losses(sizeof(float) *
+                    static_cast<std::size_t>(
+                        std::max(2 * micro_batches(given, ranks), given.validation_tokens))) {
     if (given.validation_tokens > 0) {
       validation.emplace(given.config, layout, validation_extent(given), model_memory);
     }
@@ -280,8 +279,6 @@ void Trainer::set_timeline(Timeline* timeline) {
   implementation_->timeline = timeline;
   implementation_->training.set_timeline(timeline);
 }
-
-void Trainer::synchronize() const { implementation_->stream.synchronize(); }
 
 const std::vector<StateTensor>& Trainer::state() const { return implementation_->state; }
 

@@ -80,8 +80,6 @@ class Trainer {
 
   // From now on steps are marked on it, from begin() to the end of the update; nullptr: on none.
   void set_timeline(Timeline* timeline);
-  // Waits until the device has done all that it was asked to.
-  void synchronize() const;
 
  private:
   struct Implementation;

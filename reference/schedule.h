@@ -24,8 +24,8 @@ struct ScheduleSettings {
   Index momentum_warm_up = 300, momentum_cool_down = 50;  // steps
 };
 
-// Throws InputError unless every count is positive (the extension may be 0) and the two parts of
-// the momentum schedule do not overlap.
+// Throws InputError unless every count is positive (the extension may be 0). The two parts of the
+// momentum schedule may overlap: the warm-up then goes first (SPEC §7).
 void check_schedule(const ScheduleSettings& settings);
 
 // 0, 1 or 2: (3 step) div N, the extension belonging to the last phase.

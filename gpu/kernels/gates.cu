@@ -3,6 +3,7 @@
 
 #include "gpu/error.h"
 #include "gpu/kernels/chunk.cuh"
+#include "gpu/kernels/gate.cuh"
 #include "gpu/kernels/gates.h"
 #include "gpu/kernels/mutant.h"
 #include "gpu/kernels/reduce.cuh"
@@ -16,12 +17,9 @@ namespace pairedhead::gpu {
 namespace {
 
 constexpr int threads_of_block = 256;
-constexpr int gate_channels = 12;
 // A block's share backward. It sums the weights' gradient over them, so the order of that sum
 // depends on the number of tokens alone.
 constexpr int tokens_of_block = 32;
-
-__device__ __forceinline__ float logistic(float x) { return 1 / (1 + expf(-x)); }
 
 template <int group_lanes>
 __global__ void __launch_bounds__(threads_of_block)

@@ -6,6 +6,7 @@
 #include <stdexcept>
 #include <string>
 
+#include "gpu/kernels/gate.cuh"
 #include "gpu/kernels/mutant.h"
 #include "gpu/kernels/reduce.cuh"
 
@@ -15,7 +16,6 @@
 namespace pairedhead::gpu {
 
 constexpr int widest_row = 1024;
-constexpr int gate_channels = 12;
 
 constexpr int row_threads = 128;  // of a block
 constexpr int row_warps = row_threads / warp_threads;
@@ -154,8 +154,6 @@ __device__ __forceinline__ float inverse_rms(float squares, int width, KernelMut
   const float epsilon = planted(mutant, KernelMutant::norm_epsilon_of_bf16) ? 0x1p-7f : 0x1p-23f;
   return rsqrtf(squares / static_cast<float>(width) + epsilon);
 }
-
-__device__ __forceinline__ float logistic(float x) { return 1 / (1 + expf(-x)); }
 
 // sig(<x[0:12], w>), in every lane. Channels 0 to 11 lie in the first chunk of lanes 0 and 1.
 template <class RowType>

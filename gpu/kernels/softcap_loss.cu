@@ -21,7 +21,6 @@ namespace {
 
 constexpr int threads_of_row = 256;
 constexpr int chunks_in_flight = 4;  // of 16 bytes, a thread
-constexpr int most_horizons = 3;
 
 constexpr float cap = 23, offset = 5, divisor = 7.5f;
 constexpr float log2_of_e = 1.44269504f;

@@ -14,6 +14,8 @@ struct LossShape {
   int tokens, vocabulary;  // T, V
 };
 
+inline constexpr int most_horizons = 3;
+
 // The horizons' weights, 1 to 3 of them, on the device: they change from step to step while a
 // captured step does not. Unused places hold zero.
 struct LossSettings {

@@ -45,7 +45,6 @@ TrainingTiming time_training(const reference::Config& config, const std::string&
   reference::ScheduleSettings& schedule = settings.config.schedule;
   schedule.scheduled = 3 * steps;
   schedule.extension = 0;
-  schedule.momentum_warm_up = schedule.momentum_cool_down = 1;
 
   const auto start = std::chrono::steady_clock::now();
   reference::TrainingData text =
