@@ -82,6 +82,8 @@ class Model {
   // z of the last forward, bf16 [T, V] (inference: of its last tokens only). In bf16 the backward
   // pass overwrites it.
   const __nv_bfloat16* logits() const { return buffers_.logits; }
+  // What the head multiplied in it, bf16 [T, C].
+  const __nv_bfloat16* head_input() const { return buffers_.head_input; }
 
  private:
   void mark(const char* part, cudaStream_t stream) const {

@@ -197,9 +197,9 @@ Tensor<Scalar> smeared_of(const Weights<Scalar>& weights, const Tensor<Scalar>& 
 }  // namespace
 
 template <class Scalar>
-ModelForward<Scalar> model_forward(const Config& config, const ParameterSet<Scalar>& parameters,
-                                   const Batch& batch, const ModelSettings& settings,
-                                   Rounding rounding) {
+ModelForward<Scalar> model_trunk(const Config& config, const ParameterSet<Scalar>& parameters,
+                                 const Batch& batch, const ModelSettings& settings,
+                                 Rounding rounding) {
   check(config, parameters, batch, settings);
   const Weights<Scalar> weights(config, parameters, settings);
   ModelForward<Scalar> result;
@@ -227,11 +227,31 @@ ModelForward<Scalar> model_forward(const Config& config, const ParameterSet<Scal
   tape.head_input =
       stored(mutated(Mutant::final_norm_missing) ? tape.reduced : rms_norm(tape.reduced), rounding,
              head_stream);
-  result.logits =
-      stored(head(tape.head_input, weights["lm_head"], form_of(settings)), rounding, loss_stream);
-  LossForward<Scalar> loss = softcap_loss(result.logits, batch.targets, settings.loss);
-  result.loss = loss.loss;
-  result.logsumexp = std::move(loss.logsumexp);
+  return result;
+}
+
+template <class Scalar>
+void model_logits(const ParameterSet<Scalar>& parameters, const ModelSettings& settings,
+                  Rounding rounding, ModelForward<Scalar>& forward) {
+  forward.logits =
+      stored(head(forward.tape.head_input, parameters.at("lm_head"), form_of(settings)), rounding,
+             loss_stream);
+}
+
+template <class Scalar>
+void model_loss(const Batch& batch, const ModelSettings& settings, ModelForward<Scalar>& forward) {
+  LossForward<Scalar> loss = softcap_loss(forward.logits, batch.targets, settings.loss);
+  forward.loss = loss.loss;
+  forward.logsumexp = std::move(loss.logsumexp);
+}
+
+template <class Scalar>
+ModelForward<Scalar> model_forward(const Config& config, const ParameterSet<Scalar>& parameters,
+                                   const Batch& batch, const ModelSettings& settings,
+                                   Rounding rounding) {
+  ModelForward<Scalar> result = model_trunk(config, parameters, batch, settings, rounding);
+  model_logits(parameters, settings, rounding, result);
+  model_loss(batch, settings, result);
   return result;
 }
 
@@ -333,6 +353,11 @@ ParameterSet<Scalar> model_backward(const Config& config, const ParameterSet<Sca
 }
 
 #define INSTANTIATE(Scalar)                                                                  \
+  template ModelForward<Scalar> model_trunk(const Config&, const ParameterSet<Scalar>&,      \
+                                            const Batch&, const ModelSettings&, Rounding);   \
+  template void model_logits(const ParameterSet<Scalar>&, const ModelSettings&, Rounding,    \
+                             ModelForward<Scalar>&);                                         \
+  template void model_loss(const Batch&, const ModelSettings&, ModelForward<Scalar>&);       \
   template ModelForward<Scalar> model_forward(const Config&, const ParameterSet<Scalar>&,    \
                                               const Batch&, const ModelSettings&, Rounding); \
   template ParameterSet<Scalar> model_backward(                                              \

@@ -58,6 +58,19 @@ ModelForward<Scalar> model_forward(const Config& config, const ParameterSet<Scal
                                    const Batch& batch, const ModelSettings& settings,
                                    Rounding rounding);
 
+// The parts of model_forward one after the other, for whoever goes on from a result of his own:
+// model_trunk gives the tape, model_logits z from the tape's head_input, model_loss the loss and
+// logsumexp from z. The arguments are model_forward's, not checked again.
+template <class Scalar>
+ModelForward<Scalar> model_trunk(const Config& config, const ParameterSet<Scalar>& parameters,
+                                 const Batch& batch, const ModelSettings& settings,
+                                 Rounding rounding);
+template <class Scalar>
+void model_logits(const ParameterSet<Scalar>& parameters, const ModelSettings& settings,
+                  Rounding rounding, ModelForward<Scalar>& forward);
+template <class Scalar>
+void model_loss(const Batch& batch, const ModelSettings& settings, ModelForward<Scalar>& forward);
+
 // SPEC §5: the gradient of grad_loss * loss for every parameter, in its shape; in training
 // grad_loss is 1 / (micro-batches of a rank), SPEC §9. `forward` is model_forward's answer for the
 // same arguments; its logits are used up. Absent is embed while the embedding is tied: a parameter

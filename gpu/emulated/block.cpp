@@ -29,13 +29,15 @@ class Layer {
       : p(problem), s(streams), w(weights), width(p.heads * p.head_dim) {}
 
   Bits forward() {
-    skipped = stream();
-    skip_forward(tokens(), s.x, s.x_skip, s.x0, w.skip_gate, w.theta, skipped.data());
+    skipped = Bits(s.x, s.x + stream().size());
+    if (has_skip()) {
+      skip_forward(tokens(), s.x, s.x_skip, s.x0, w.skip_gate, w.theta, skipped.data());
+    }
     mixed = stream();
     mix_forward(tokens(), skipped.data(), s.x0, w.rho, w.lam, mixed.data());
     a = stream();
     rms_norm_forward(tokens(), mixed.data(), a.data());
-    attended = sum(mixed, attention_half());
+    attended = has_attention() ? sum(mixed, attention_half()) : mixed;
     mlp_input = stream();
     rms_norm_forward(tokens(), attended.data(), mlp_input.data());
     Bits added = stream();
@@ -50,20 +52,30 @@ class Layer {
     rms_norm_backward(tokens(), attended.data(), grad_input.data(), nullptr, through_norm.data());
     const Bits grad_attended = sum(grad_out, through_norm);
 
-    grad_input = attention_half_backward(grad_attended, grad);
-    rms_norm_backward(tokens(), mixed.data(), grad_input.data(), nullptr, through_norm.data());
-    const Bits grad_mixed = sum(grad_attended, through_norm);
+    Bits grad_mixed = grad_attended;
+    if (has_attention()) {
+      grad_input = attention_half_backward(grad_attended, grad);
+      rms_norm_backward(tokens(), mixed.data(), grad_input.data(), nullptr, through_norm.data());
+      grad_mixed = sum(grad_attended, through_norm);
+    }
 
     Bits grad_skipped = stream(), of_mix = stream(), of_gate = stream();
     mix_backward(tokens(), skipped.data(), s.x0, w.rho, w.lam, grad_mixed.data(),
                  grad_skipped.data(), of_mix.data(), grad.rho, grad.lam);
-    skip_backward(tokens(), s.x_skip, s.x0, w.skip_gate, w.theta, grad_skipped.data(), grad.x,
-                  grad.x_skip, of_gate.data(), grad.skip_gate, grad.theta);
+    if (has_skip()) {
+      skip_backward(tokens(), s.x_skip, s.x0, w.skip_gate, w.theta, grad_skipped.data(), grad.x,
+                    grad.x_skip, of_gate.data(), grad.skip_gate, grad.theta);
+    } else {
+      std::copy(grad_skipped.begin(), grad_skipped.end(), grad.x);
+    }
     const Bits grad_x0 = sum(of_mix, of_gate);
     std::copy(grad_x0.begin(), grad_x0.end(), grad.x0);
   }
 
  private:
+  bool has_skip() const { return s.x_skip != nullptr; }
+  bool has_attention() const { return w.qkvo != nullptr; }
+  bool mixes_values() const { return s.value_embedding != nullptr; }
   TokenShape tokens() const { return {p.tokens, width}; }
   HeadShape heads() const { return {p.tokens, p.heads, p.head_dim}; }
   MatrixShape mlp() const { return {p.tokens, width, p.hidden}; }
@@ -123,12 +135,15 @@ class Layer {
     lambda_linear_forward(qkv(), a.data(), w.qkvo, w.alpha, u.data());
     raw_query = third(u, 0);
     raw_key = third(u, 1);
-    const Bits raw_value = third(u, 2);
-    query = key = value = y = gated = stream();
+    value = third(u, 2);
+    query = key = y = gated = stream();
     qk_prepare_forward(prepare(), raw_query.data(), raw_key.data(), p.cosine, p.sine, query.data(),
                        key.data());
-    value_mix_forward(heads(), raw_value.data(), s.value_embedding, a.data(), w.value_gate,
-                      value.data());
+    if (mixes_values()) {
+      const Bits raw_value = value;
+      value_mix_forward(heads(), raw_value.data(), s.value_embedding, a.data(), w.value_gate,
+                        value.data());
+    }
     logsumexp.assign(static_cast<std::size_t>(p.tokens) * static_cast<std::size_t>(p.heads), 0);
     attention_forward(attention(), view(query), view(key), view(value), view(y), logsumexp.data());
     output_gate_forward(heads(), y.data(), a.data(), w.gate, gated.data());
@@ -147,14 +162,16 @@ class Layer {
     Bits grad_query = stream(), grad_key = stream(), grad_value = stream();
     attention_backward(attention(), view(query), view(key), view(value), view(y), logsumexp.data(),
                        view(grad_y), view(grad_query), view(grad_key), view(grad_value));
-    Bits grad_raw_query = stream(), grad_raw_key = stream(), grad_raw_value = stream(),
+    Bits grad_raw_query = stream(), grad_raw_key = stream(), grad_raw_value = grad_value,
          of_value_gate = stream();
     qk_prepare_backward(prepare(), raw_query.data(), raw_key.data(), p.cosine, p.sine,
                         grad_query.data(), grad_key.data(), grad_raw_query.data(),
                         grad_raw_key.data());
-    value_mix_backward(heads(), s.value_embedding, a.data(), w.value_gate, grad_value.data(),
-                       grad_raw_value.data(), grad.value_embedding, of_value_gate.data(),
-                       grad.value_gate);
+    if (mixes_values()) {
+      value_mix_backward(heads(), s.value_embedding, a.data(), w.value_gate, grad_value.data(),
+                         grad_raw_value.data(), grad.value_embedding, of_value_gate.data(),
+                         grad.value_gate);
+    }
     Bits grad_u(3 * a.size()), grad_a = stream();
     put_third(grad_raw_query, 0, grad_u);
     put_third(grad_raw_key, 1, grad_u);

@@ -4,8 +4,8 @@
 
 namespace pairedhead::gpu::emulated {
 
-// One layer with attention (SPEC §3.3.1-4, §3.6, §3.7) as a chain of kernels: every tensor between
-// two of them is stored as bf16. Streams are [tokens, heads * head_dim] of bf16 bits.
+// One layer (SPEC §3.3.1-4, §3.6, §3.7) as a chain of kernels: every tensor between two of them is
+// stored as bf16. Streams are [tokens, heads * head_dim] of bf16 bits.
 
 enum class HeadPairing { none, strided, adjacent };
 
@@ -22,17 +22,19 @@ struct BlockProblem {
   std::uint64_t order_seed;
 };
 
+// x_skip is nullptr where nothing joins the layer, value_embedding where its values take none.
 struct BlockStreams {
   const std::uint16_t *x, *x0, *x_skip, *value_embedding;
 };
 
-// Shapes of SPEC §2; lambdas one fp32 each.
+// Shapes of SPEC §2; lambdas one fp32 each. qkvo is nullptr in a layer without attention. What
+// belongs to an absent part is not read.
 struct BlockWeights {
   const std::uint16_t *qkvo, *c_fc, *c_proj, *gate, *value_gate, *skip_gate;
   float rho, lam, alpha, omega, theta;
 };
 
-// Where the gradients of streams and weights go.
+// Where the gradients of streams and weights go; those of an absent part are not written.
 struct BlockGradients {
   std::uint16_t *x, *x0, *x_skip, *value_embedding;
   std::uint16_t *qkvo, *c_fc, *c_proj, *gate, *value_gate, *skip_gate;

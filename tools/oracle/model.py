@@ -26,11 +26,13 @@ def gradient_codes(grad_z):
     return quantised(grad_z, SCALES[2], torch.float8_e5m2)
 
 
-def head_fp8(x, lm_head, grad_z):
-    """z, and grad_z as the backward pass has it. A quantisation is the identity to autograd."""
+def fp8_logits(x, lm_head):
+    """A quantisation is the identity to autograd, but the gradient of z is quantised on its way back."""
     x, lm_head = (v + (s * quantised(v, s, torch.float8_e4m3fn) - v).detach()
                   for v, s in zip((x, lm_head), SCALES))
-    return trunk.linear(x, lm_head), SCALES[2] * gradient_codes(grad_z)
+    z = trunk.linear(x, lm_head)
+    z.register_hook(lambda g: SCALES[2] * gradient_codes(g))
+    return z
 
 
 def softcap(z):
@@ -73,7 +75,7 @@ def block(word, x, x0, x_skip, ve, w, factors, heads, window, kappa, documents, 
     return x + trunk.mlp(m.qk_norm(x), w["c_fc"], w["c_proj"])
 
 
-def logits(p, words, tokens, documents, windows, frequency, kappa, heads, skip, backout, pairing, split):
+def logits(p, words, tokens, documents, windows, frequency, kappa, heads, skip, backout, pairing, split, fp8=False):
     """p: the parameters, families stacked as the row `model` has them."""
     depth = len(words)
     scalars = p["scalars"]
@@ -98,4 +100,5 @@ def logits(p, words, tokens, documents, windows, frequency, kappa, heads, skip, 
         x = block(word, x, x0, x_skip, ve, w, factors, heads, windows[word[0] == "L"], kappa, documents, pairing)
         outputs.append(x)
     x = x - scalars[3 * depth + 1] * outputs[backout]
-    return trunk.linear(m.qk_norm(x), p["lm_head"])
+    x = m.qk_norm(x)
+    return fp8_logits(x, p["lm_head"]) if fp8 else trunk.linear(x, p["lm_head"])

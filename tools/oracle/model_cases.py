@@ -39,11 +39,8 @@ def head_fp8_case(component, seed, T, C, V, weight, gradient, validation):
               "grad_z": (m.bf16(gradient * normal(random, T, V)), "bf16")}
     case = Case(component, seed, dict(T=T, C=C, V=V, validation=validation), inputs)
     leaves = {name: leaf(inputs[name][0]) for name in ("x", "lm_head")}
+    z = (model.trunk.linear if validation else model.fp8_logits)(*leaves.values())
     grad_z = torch.tensor(inputs["grad_z"][0]).double()
-    if validation:
-        z = model.trunk.linear(*leaves.values())
-    else:
-        z, grad_z = model.head_fp8(*leaves.values(), grad_z)
     return finish(case, (z * grad_z).sum(), leaves, {"z": (z, "bf16")})
 
 
@@ -132,12 +129,12 @@ def parameter_shapes(words, H, D, F, V):
 
 
 def model_case(component, seed, layers, documents, H, D, F, V, windows, skip, backout, pairing, yarn, split, horizons,
-               validation):
+               validation, head="bf16"):
     T, words = sum(documents), layers.split(",")
     random = np.random.default_rng(seed)
     parameters = dict(T=T, documents=documents, H=H, D=D, F=F, V=V, layers=layers, skip=list(skip), backout=backout,
                       pairing=pairing, short_window=windows[0], long_window=windows[1], yarn=yarn, split=split,
-                      horizons=horizons, validation=validation)
+                      horizons=horizons, validation=validation, head=head)
     weights = {name: (lambdas(random, *shape), "fp32") if size is None
                else (m.bf16(size * normal(random, *shape)), "bf16")
                for name, (shape, size) in parameter_shapes(words, H, D, F, V).items()}
@@ -150,7 +147,7 @@ def model_case(component, seed, layers, documents, H, D, F, V, windows, skip, ba
     leaves = {name: leaf(value) for name, (value, _) in weights.items()}
     tokens, targets = (torch.from_numpy(case.inputs[name][0]).long() for name in ("tokens", "targets"))
     z = model.logits(leaves, words, tokens, documents, windows, case.inputs["frequency"][0],
-                     case.inputs["softmax_scale"][0][0], H, skip, backout, pairing, split)
+                     case.inputs["softmax_scale"][0][0], H, skip, backout, pairing, split, head == "fp8")
     value = model.loss(z, targets, case.inputs["mtp_weights"][0].astype(np.float64), validation)
     return finish(case, 0.125 * value, leaves, {"loss": (value, "fp32"), "logits": (z, "bf16")})
 
@@ -172,4 +169,5 @@ def component_cases():
         ("s0,P", [1], 2, 8, 8, 5, (1, 1), (0, 1), 1, "strided", 0, 0, 1, 0),
         ("P1,L1,n", [3, 0, 5], 2, 8, 8, 12, (2, 4), (0, 2), 1, "strided", 1, 1, 2, 0),
         (RECORD_LAYERS, [4, 7], 2, 8, 8, 15, (3, 6), (3, 6), 7, "strided", 1, 0, 3, 0),
-        ("P0,s1", [5, 2], 2, 8, 8, 7, (2, 3), (0, 1), 1, "strided", 0, 1, 1, 1)])]
+        ("P0,s1", [5, 2], 2, 8, 8, 7, (2, 3), (0, 1), 1, "strided", 0, 1, 1, 1),
+        ("P0,n", [2, 3], 2, 8, 8, 16, (2, 3), (0, 1), 1, "strided", 0, 0, 2, 0, "fp8")])]

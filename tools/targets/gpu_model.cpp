@@ -66,7 +66,7 @@ GpuLaunches model(GpuCase& c) {
                                  .cu_seqlens = c.at<std::int32_t>("cu_seqlens"),
                                  .entries = static_cast<int>(c.inputs().at("cu_seqlens").size())};
   const Array& windows = c.inputs().at("windows");
-  const bool fp8 = c.parameters().has("head") && c.parameters().word("head") == "fp8";
+  const bool fp8 = c.parameters().word("head") == "fp8";
   const gpu::ModelSettings settings = {
       .short_window = static_cast<int>(windows.at(0)),
       .long_window = static_cast<int>(windows.at(1)),
@@ -86,8 +86,11 @@ GpuLaunches model(GpuCase& c) {
     to[stack.name] = c.at<std::byte>("grads/" + stack.name);
   }
   auto* const logits = c.bf16("outputs/logits");
-  const std::size_t logit_bytes =
-      sizeof(__nv_bfloat16) * static_cast<std::size_t>(tokens * config.vocabulary);
+  auto* const head_input = c.bf16("outputs/head_input");
+  const auto bytes_of = [tokens](Index width) {
+    return sizeof(__nv_bfloat16) * static_cast<std::size_t>(tokens * width);
+  };
+  const std::size_t logit_bytes = bytes_of(config.vocabulary), input_bytes = bytes_of(config.width);
   gpu::LinearAlgebra& algebra = c.algebra();
 
   return {.forward =
@@ -102,6 +105,8 @@ GpuLaunches model(GpuCase& c) {
                 device->model.prepare_weights(device->parameters, settings.head, stream);
                 device->model.forward(algebra, device->parameters, batch, settings, loss, stream);
                 CUDA_CHECK(cudaMemcpyAsync(logits, device->model.logits(), logit_bytes,
+                                           cudaMemcpyDeviceToDevice, stream));
+                CUDA_CHECK(cudaMemcpyAsync(head_input, device->model.head_input(), input_bytes,
                                            cudaMemcpyDeviceToDevice, stream));
               },
           .backward =
