@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "reference/backout.h"
+#include "reference/embed_smear_norm.h"
 #include "reference/embedding.h"
 #include "reference/mutant.h"
 #include "reference/rms_norm.h"
@@ -17,7 +18,7 @@ std::size_t at(Index i) { return static_cast<std::size_t>(i); }
 
 // Streams of randomness: one for each part, so that forward and backward round alike.
 constexpr std::uint64_t x0_stream = 1, head_stream = 2, loss_stream = 3, embedding_stream = 4,
-                        backward_stream = 5, first_block_stream = 16;
+                        backward_stream = 5, smear_stream = 6, first_block_stream = 16;
 
 template <class Scalar>
 void check(const Config& config, const ParameterSet<Scalar>& parameters, const Batch& batch,
@@ -331,18 +332,21 @@ ParameterSet<Scalar> model_backward(const Config& config, const ParameterSet<Sca
   // What enters layer 0 is x0.
   if (!mutated(Mutant::entry_gradient_lost)) gather(grad_x, grad_x0, backward, x0_stream);
 
-  // Embeddings.
-  SmearGradients<Scalar> smear =
-      smear_backward(tape.embedded, weights["smear_gate"], weights.scalar(weights.layout().smear()),
-                     rms_norm_backward(tape.smeared, grad_x0));
-  grad["smear_gate"] = std::move(smear.w);
-  scalars[weights.layout().smear()] = smear.lam;
+  // Embeddings. A tied table has its gradient from the head before.
+  Tensor<Scalar> of_head;
+  if (!settings.split_embedding) {
+    of_head = stored(std::move(grad["lm_head"]), backward, embedding_stream);
+  }
+  EmbedSmearNormGradients<Scalar> embedded = embed_smear_norm_backward(
+      batch.inputs, weights[weights.embedding_name()], weights["smear_gate"],
+      weights.scalar(weights.layout().smear()), grad_x0, of_head, backward.split(smear_stream));
+  grad["smear_gate"] = std::move(embedded.w);
+  scalars[weights.layout().smear()] = embedded.lam;
   if (settings.split_embedding) {
-    grad["embed"] = embedding_backward(batch.inputs, smear.e, config.vocabulary);
-  } else if (!mutated(Mutant::tied_gradient_of_head_only)) {
-    Tensor<Scalar>& tied = grad["lm_head"];
-    tied = stored(std::move(tied), backward, embedding_stream);
-    add_embedding_gradient(batch.inputs, smear.e, tied);
+    grad["embed"] = std::move(embedded.table);
+  } else {
+    const bool head_only = mutated(Mutant::tied_gradient_of_head_only);
+    grad["lm_head"] = std::move(head_only ? of_head : embedded.table);
   }
   for (Index n = 0; n < config.value_embeddings; ++n) {
     Tensor<Scalar>& sum = grad_value[at(n)];
