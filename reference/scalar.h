@@ -14,12 +14,18 @@ namespace pairedhead {
 
 // A value beside the sum of the absolute values of the terms it was made from.
 struct Magnitude {
+  // An error scale takes 4 u of the magnitude, u = 2^-24 of an fp32 accumulator.
+  static constexpr double second_order = 0x1p-22;
+
   double value = 0;
   double magnitude = 0;
 
   Magnitude() = default;
   explicit Magnitude(double v) : value(v), magnitude(std::abs(v)) {}
   Magnitude(double v, double m) : value(v), magnitude(m) {}
+
+  // Of the magnitude, what the value itself does not show.
+  double lost() const { return magnitude - std::abs(value); }
 
   friend Magnitude operator+(Magnitude a, Magnitude b) {
     return {a.value + b.value, a.magnitude + b.magnitude};
@@ -28,14 +34,20 @@ struct Magnitude {
     return {a.value - b.value, a.magnitude + b.magnitude};
   }
   friend Magnitude operator-(Magnitude a) { return {-a.value, a.magnitude}; }
+  // What one factor lost to cancellation is as uncertain as before times the other's value, and
+  // meets what that one lost only in second order: were it times the other's magnitude, a chain of
+  // products would grow without bound.
   friend Magnitude operator*(Magnitude a, Magnitude b) {
-    return {a.value * b.value, a.magnitude * b.magnitude};
+    return {a.value * b.value, std::abs(a.value * b.value) + a.lost() * std::abs(b.value) +
+                                   std::abs(a.value) * b.lost() +
+                                   second_order * a.lost() * b.lost()};
   }
-  // A denominator that is itself a sum of positive terms has magnitude == value; one with
-  // cancellation makes the quotient as uncertain as its own relative magnitude.
+  // A denominator that cancelled makes the quotient as uncertain as itself.
   friend Magnitude operator/(Magnitude a, Magnitude b) {
-    const double inverse = 1 / b.value;
-    return {a.value / b.value, a.magnitude * b.magnitude * inverse * inverse};
+    const double quotient = a.value / b.value, inverse = 1 / std::abs(b.value);
+    return {quotient,
+            std::abs(quotient) + inverse * (a.lost() + std::abs(quotient) * b.lost() +
+                                            second_order * inverse * a.lost() * b.lost())};
   }
   Magnitude& operator+=(Magnitude b) { return *this = *this + b; }
   Magnitude& operator-=(Magnitude b) { return *this = *this - b; }
