@@ -76,11 +76,11 @@ void Model::backward(LinearAlgebra& algebra, const ParameterBuffers& parameters,
     const bool joins_back = i == backout_from + 1;
     const bool joins_skip = i == skip_from + 1 && layer != config_.skip_to;
     const __nv_bfloat16* before = joins_back ? b.grad_back : joins_skip ? b.grad_skip : nullptr;
-    mix_norm_backward(
-        shape, stream_before(i), b.x0, skip, scalars + scalar.residual(layer), lambdas + layer,
-        l.mixed, grad, b.grad_part, attention ? b.grad_gates : nullptr, before, next,
-        i + 1 == depth ? nullptr : b.grad_x0, b.grad_x0, grad_scalars + scalar.residual(layer),
-        grad_lambdas + layer, grad_skip, b.workspace, stream);
+    mix_norm_backward(shape, stream_before(i), b.x0, skip, scalars + scalar.residual(layer),
+                      lambdas + layer, grad, b.grad_part, attention ? b.grad_gates : nullptr,
+                      before, next, i + 1 == depth ? nullptr : b.grad_x0, b.grad_x0,
+                      grad_scalars + scalar.residual(layer), grad_lambdas + layer, grad_skip,
+                      b.workspace, stream);
     mark("norms and mixes", stream);
     if (i == skip_from + 1 && before != b.grad_skip) {
       add_streams(stream_count, next, b.grad_skip, next, stream);

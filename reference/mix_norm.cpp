@@ -4,8 +4,8 @@
 #include "reference/mutant.h"
 #include "reference/residual_mix.h"
 #include "reference/rms_norm.h"
+#include "reference/scalar.h"
 #include "reference/skip.h"
-#include "reference/stored.h"
 
 namespace pairedhead::reference {
 namespace {
@@ -47,12 +47,11 @@ MixNorm<Scalar> mix_norm(const MixNormInputs<Scalar>& in) {
 
 template <class Scalar>
 MixNormGradients<Scalar> mix_norm_backward(const MixNormInputs<Scalar>& in,
-                                           const MixNormIncoming<Scalar>& incoming,
-                                           Rounding rounding) {
+                                           const MixNormIncoming<Scalar>& incoming) {
   require_gate_input("x", in.x, in.x.dim(0));
   require_shape("grad_a", incoming.a, in.x.shape());
   const Tensor<Scalar> x = entering(in);
-  const Tensor<Scalar> mixed = stored(residual_mix(x, in.x0, in.rho, in.lam), rounding, 0);
+  const Tensor<Scalar> mixed = residual_mix(x, in.x0, in.rho, in.lam);
   Tensor<Scalar> g = rms_norm_backward(mixed, with_gates(incoming.a, incoming.a_gates));
   if (!mutated(Mutant::mix_norm_loses_stream_gradient)) {
     g = sum(incoming.mixed, std::move(g), "grad_mixed");
@@ -77,7 +76,7 @@ MixNormGradients<Scalar> mix_norm_backward(const MixNormInputs<Scalar>& in,
 #define INSTANTIATE(Scalar)                                                         \
   template MixNorm<Scalar> mix_norm(const MixNormInputs<Scalar>&);                  \
   template MixNormGradients<Scalar> mix_norm_backward(const MixNormInputs<Scalar>&, \
-                                                      const MixNormIncoming<Scalar>&, Rounding);
+                                                      const MixNormIncoming<Scalar>&);
 INSTANTIATE(double)
 INSTANTIATE(Magnitude)
 INSTANTIATE(Dual)

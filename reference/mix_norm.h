@@ -1,6 +1,5 @@
 #pragma once
 
-#include "reference/rounding.h"
 #include "reference/tensor.h"
 
 namespace pairedhead::reference {
@@ -43,11 +42,10 @@ struct MixNormGradients {
   Tensor<Scalar> x_skip = {}, w = {};  // empty without a skip
   Scalar theta = Scalar(0);
 };
-// SPEC §5 "rms_norm", "trunk mix", "skip". Its one M point is the `mixed` that the forward pass has
-// stored; the sums that the norm, the mix and the skip hand on are S. Throws as mix_norm.
+// SPEC §5 "rms_norm", "trunk mix", "skip". No M point: what the norm, the mix and the skip hand on
+// are S, and `mixed` is made again. Throws as mix_norm.
 template <class Scalar>
 MixNormGradients<Scalar> mix_norm_backward(const MixNormInputs<Scalar>& in,
-                                           const MixNormIncoming<Scalar>& incoming,
-                                           Rounding rounding);
+                                           const MixNormIncoming<Scalar>& incoming);
 
 }  // namespace pairedhead::reference

@@ -31,6 +31,11 @@ Fp32Row entering(const MixNormRows& in, int row, int width, const Gain& gain) {
   return x;
 }
 
+Fp32Row mix(const MixNormRows& in, Fp32Row x, const Fp32Row& x0) {
+  for (std::size_t c = 0; c < x.size(); ++c) x[c] = std::fma(in.rho, x[c], in.lam * x0[c]);
+  return x;
+}
+
 // One number a token, summed at the end.
 using TokenSums = std::vector<float>;
 
@@ -63,16 +68,15 @@ Fp32Row reduced(const std::uint16_t* x, const std::uint16_t* x_back, float beta,
 void mix_norm_forward(TokenShape shape, const MixNormRows& in, std::uint16_t* mixed,
                       std::uint16_t* a) {
   for (int row = 0; row < shape.size(); row += shape.width) {
-    Fp32Row sum = entering(in, row, shape.width, gain_of(in, row));
     const Fp32Row x0 = load_row(in.x0 + row, shape.width);
-    for (std::size_t c = 0; c < sum.size(); ++c) sum[c] = std::fma(in.rho, sum[c], in.lam * x0[c]);
+    const Fp32Row sum = mix(in, entering(in, row, shape.width, gain_of(in, row)), x0);
     store_row(sum, mixed + row);
     store_row(scaled(inverse_rms(sum), sum), a + row);
   }
 }
 
-void mix_norm_backward(TokenShape shape, const MixNormRows& in, const std::uint16_t* mixed,
-                       const MixNormIncoming& incoming, const MixNormGradients& grad) {
+void mix_norm_backward(TokenShape shape, const MixNormRows& in, const MixNormIncoming& incoming,
+                       const MixNormGradients& grad) {
   TokenSums of_rho, of_lam, of_theta;
   std::array<TokenSums, gate_channels> of_w;
   for (int row = 0; row < shape.size(); row += shape.width) {
@@ -81,12 +85,13 @@ void mix_norm_backward(TokenShape shape, const MixNormRows& in, const std::uint1
       grad_a[c] +=
           incoming.a_gates[static_cast<std::size_t>(row / shape.width) * gate_channels + c];
     }
-    Fp32Row g = norm_backward(load_row(mixed + row, shape.width), grad_a);
+    const Gain gain = gain_of(in, row);
+    const Fp32Row x = entering(in, row, shape.width, gain);
+    const Fp32Row x0 = load_row(in.x0 + row, shape.width);
+    Fp32Row g = norm_backward(mix(in, x, x0), grad_a);
     add(incoming.mixed, row, g);
 
-    const Gain gain = gain_of(in, row);
-    const Fp32Row x0 = load_row(in.x0 + row, shape.width);
-    of_rho.push_back(product(g, entering(in, row, shape.width, gain)));
+    of_rho.push_back(product(g, x));
     of_lam.push_back(product(g, x0));
     Fp32Row to_x = scaled(in.rho, g), to_x0 = scaled(in.lam, g);
     if (in.x_skip != nullptr) {

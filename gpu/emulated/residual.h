@@ -32,9 +32,8 @@ struct MixNormGradients {
   std::uint16_t *x_skip = nullptr, *w = nullptr;
   float* theta = nullptr;
 };
-// mixed: what the forward pass stored.
-void mix_norm_backward(TokenShape shape, const MixNormRows& in, const std::uint16_t* mixed,
-                       const MixNormIncoming& incoming, const MixNormGradients& grad);
+void mix_norm_backward(TokenShape shape, const MixNormRows& in, const MixNormIncoming& incoming,
+                       const MixNormGradients& grad);
 
 void backout_norm_forward(TokenShape shape, const std::uint16_t* x, const std::uint16_t* x_back,
                           float beta, std::uint16_t* y);

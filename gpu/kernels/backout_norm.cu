@@ -7,6 +7,8 @@
 namespace pairedhead::gpu {
 namespace {
 
+constexpr int resident_blocks = 4;  // of the backward kernel on a multiprocessor
+
 template <class RowType>
 struct Reduced {
   RowType x, x_back;
@@ -46,7 +48,7 @@ __global__ void __launch_bounds__(row_threads)
 }
 
 template <class RowType>
-__global__ void __launch_bounds__(row_threads, 4)
+__global__ void __launch_bounds__(row_threads, resident_blocks)
     backout_backward(StreamShape shape, const __nv_bfloat16* __restrict__ x,
                      const __nv_bfloat16* __restrict__ x_back, const float* beta,
                      const __nv_bfloat16* __restrict__ grad_y, __nv_bfloat16* __restrict__ grad_x,
@@ -93,7 +95,7 @@ void backout_norm_backward(const StreamShape& shape, const __nv_bfloat16* x,
                            const __nv_bfloat16* grad_y, __nv_bfloat16* grad_x,
                            __nv_bfloat16* grad_x_back, float* grad_beta, void* workspace,
                            cudaStream_t stream) {
-  const int blocks = summing_blocks(shape.tokens);
+  const int blocks = summing_blocks(shape.tokens, resident_blocks);
   float* const partials = static_cast<float*>(workspace);
   dispatch_row("backout_norm", shape.tokens, shape.width, [&]<class RowType>() {
     backout_backward<RowType><<<static_cast<unsigned>(blocks), row_threads, 0, stream>>>(

@@ -77,9 +77,9 @@ constexpr int lam_sum = 0, w_sums = 1, sums_of_smear = w_sums + gate_channels;
 
 // The length of a warp's run: as many warps as an H100 holds at once, so that all end together, and
 // long enough for the token beyond a run, which its warp reads too, to cost little.
-constexpr int blocks_of_multiprocessor = 3;
+constexpr int resident_blocks = 3;
 int backward_run(int tokens) {
-  constexpr int warps = blocks_of_multiprocessor * 132 * row_warps;
+  constexpr int warps = resident_blocks * multiprocessors * row_warps;
   return std::max(8, (tokens + warps - 1) / warps);
 }
 
@@ -89,7 +89,7 @@ int backward_blocks(int tokens) {
 }
 
 template <class RowType>
-__global__ void __launch_bounds__(row_threads, blocks_of_multiprocessor)
+__global__ void __launch_bounds__(row_threads, resident_blocks)
     smear_backward(EmbeddingShape shape, int run_length, const std::int32_t* __restrict__ tokens,
                    const __nv_bfloat16* __restrict__ table, const __nv_bfloat16* __restrict__ w,
                    const float* lam, const __nv_bfloat16* __restrict__ grad_x0,

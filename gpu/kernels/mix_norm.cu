@@ -2,21 +2,33 @@
 #include "gpu/kernels/residual.h"
 #include "gpu/kernels/row.cuh"
 
-// Limited by memory: a warp holds the rows of a token in registers, so that each is read and
-// written once and the norm's sums are shuffles. Backward, warps take several tokens each and keep
-// their share of the scalars' gradients.
+// Limited by memory: a warp holds the rows of a token in registers, so that
+// each is read and written once and the norm's sums are shuffles. Backward,
+// warps take several tokens each and keep their share of the scalars'
+// gradients.
 
 namespace pairedhead::gpu {
 namespace {
 
-// What the backward kernel sums over tokens: d(rho), d(lam), and with a skip d(theta) before its
-// sigmoid's slope and d(w).
+// Of the backward kernel on a multiprocessor, by the registers that the rows of a token take.
+template <bool skips>
+constexpr int resident_blocks = skips ? 3 : 4;
+
+// What the backward kernel sums over tokens: d(rho), d(lam), and with a skip
+// d(theta) before its sigmoid's slope and d(w).
 constexpr int rho_sum = 0, lam_sum = 1, theta_sum = 2, w_sums = 3;
 constexpr int sums_of_mix = 2, sums_of_skip_mix = w_sums + gate_channels;
 
 // SPEC §3.3.1: 2 sig(theta), which the gate of the token multiplies.
 __device__ __forceinline__ float skip_strength(float theta, KernelMutant mutant) {
   return (planted(mutant, KernelMutant::skip_gate_undoubled) ? 1 : 2) * logistic(theta);
+}
+
+// SPEC §3.3.1-2 of one channel.
+__device__ __forceinline__ float mix(float rho, float x, float skip, float lam, float x0,
+                                     KernelMutant mutant) {
+  if (planted(mutant, KernelMutant::skip_after_mix)) return rho * x + lam * x0 + skip;
+  return rho * (x + skip) + lam * x0;
 }
 
 template <class RowType, bool skips>
@@ -40,10 +52,7 @@ __global__ void __launch_bounds__(row_threads)
   float row[RowType::elements];
 #pragma unroll
   for (int n = 0; n < RowType::elements; ++n) {
-    const float joining = skips ? gain * skip_row[n] : 0.0f;
-    const bool late = planted(mutant, KernelMutant::skip_after_mix);
-    row[n] = factor * (late ? x_row[n] : x_row[n] + joining) + x0_factor * x0_row[n] +
-             (late ? joining : 0);
+    row[n] = mix(factor, x_row[n], skips ? gain * skip_row[n] : 0.0f, x0_factor, x0_row[n], mutant);
   }
   const float inverse =
       inverse_rms(row_sum<RowType>([&](int n) { return row[n] * row[n]; }), shape.width, mutant);
@@ -57,7 +66,7 @@ struct MixBackward {
   const __nv_bfloat16 *x, *x0;
   SkipInputs skip;
   const float *rho, *lam;
-  const __nv_bfloat16 *mixed, *grad_mixed, *grad_a;
+  const __nv_bfloat16 *grad_mixed, *grad_a;
   const float* grad_a_gates;
   const __nv_bfloat16* grad_x_before;
   __nv_bfloat16* grad_x;
@@ -77,9 +86,10 @@ __device__ __forceinline__ void load_gates(const float* grad_a_gates, int token,
   }
 }
 
-// No pointer is __restrict__: gradients may be written over what they are added to, row by row.
+// No pointer is __restrict__: gradients may be written over what they are added
+// to, row by row.
 template <class RowType, bool skips>
-__global__ void __launch_bounds__(row_threads, 4)
+__global__ void __launch_bounds__(row_threads, resident_blocks<skips>)
     mix_backward(MixBackward p, float* partials, KernelMutant mutant) {
   constexpr int numbers = skips ? sums_of_skip_mix : sums_of_mix;
   __shared__ float sums[row_warps][numbers];
@@ -91,12 +101,12 @@ __global__ void __launch_bounds__(row_threads, 4)
   for (int token = first_row(); token < p.shape.tokens;
        token += static_cast<int>(gridDim.x) * row_warps) {
     const auto offset = static_cast<std::int64_t>(token) * width;
-    const auto mixed = load_row<RowType>(p.mixed + offset, width);
-    const auto grad_a = load_row_or_zero<RowType>(p.grad_a, offset, width);
-    const auto grad_mixed = load_row<RowType>(p.grad_mixed + offset, width);
     const auto x = load_row<RowType>(p.x + offset, width);
     const auto x0 = load_row<RowType>(p.x0 + offset, width);
-    const auto x0_before = load_row_or_zero<RowType>(p.grad_x0_before, offset, width);
+    const auto grad_a = load_row_or_zero<RowType>(p.grad_a, offset, width);
+    const auto grad_mixed = load_row<RowType>(p.grad_mixed + offset, width);
+    RowType x_skip;
+    if constexpr (skips) x_skip = load_row<RowType>(p.skip.x_skip + offset, width);
     float gates[8];
     load_gates<RowType>(p.grad_a_gates, token, gates);
     const auto of_a = [&](int n) {
@@ -104,33 +114,32 @@ __global__ void __launch_bounds__(row_threads, 4)
       return grad_a[n] + (n < 8 && !lost ? gates[n % 8] : 0);
     };
 
-    // Through the norm (SPEC §5): g = grad_mixed + r (grad_a - y mean(grad_a y)), y = r mixed.
-    const float squares = row_sum<RowType>([&](int n) { return mixed[n] * mixed[n]; });
-    const float products = row_sum<RowType>([&](int n) { return of_a(n) * mixed[n]; });
+    // Through the norm (SPEC §5): g = grad_mixed + r (grad_a - y mean(grad_a
+    // y)), y = r mixed.
+    float gate = 0;
+    if constexpr (skips) gate = gate_of(x0, p.skip.w);
+    const auto joining = [&](int n) { return skips ? strength * gate * x_skip[n] : 0.0f; };
+    const auto mixed = [&](int n) { return mix(rho, x[n], joining(n), lam, x0[n], mutant); };
+    const float squares = row_sum<RowType>([&](int n) { return mixed(n) * mixed(n); });
+    const float products = row_sum<RowType>([&](int n) { return of_a(n) * mixed(n); });
     const float inverse = inverse_rms(squares, width, mutant);
     const float mean = inverse * products / static_cast<float>(width);
     float g[RowType::elements];
 #pragma unroll
     for (int n = 0; n < RowType::elements; ++n) {
-      g[n] = grad_mixed[n] + inverse * (of_a(n) - mixed[n] * inverse * mean);
+      g[n] = grad_mixed[n] + inverse * (of_a(n) - mixed(n) * inverse * mean);
+      of_rho +=
+          g[n] *
+          (planted(mutant, KernelMutant::mix_rho_gradient_of_mixed) ? mixed(n) : x[n] + joining(n));
+      of_lam += g[n] * x0[n];
     }
 
-    // Through the mix and the skip.
-    float gate = 0, grad_logit = 0;
-    RowType x_skip;
+    // Through the skip.
+    float grad_logit = 0;
     if constexpr (skips) {
-      x_skip = load_row<RowType>(p.skip.x_skip + offset, width);
-      gate = gate_of(x0, p.skip.w);
       const float grad_gain = rho * row_sum<RowType>([&](int n) { return g[n] * x_skip[n]; });
       of_theta += gate * grad_gain;
       grad_logit = strength * gate * (1 - gate) * grad_gain;
-    }
-#pragma unroll
-    for (int n = 0; n < RowType::elements; ++n) {
-      const float entering = skips ? x[n] + strength * gate * x_skip[n] : x[n];
-      of_rho +=
-          g[n] * (planted(mutant, KernelMutant::mix_rho_gradient_of_mixed) ? mixed[n] : entering);
-      of_lam += g[n] * x0[n];
     }
     float through_gate[8] = {};
     if constexpr (skips) {
@@ -144,6 +153,7 @@ __global__ void __launch_bounds__(row_threads, 4)
       store_rounded<RowType>(p.grad_x_skip + offset, width,
                              [&](int n) { return strength * gate * (rho * g[n]); });
     }
+    const auto x0_before = load_row_or_zero<RowType>(p.grad_x0_before, offset, width);
     const auto x_before = load_row_or_zero<RowType>(p.grad_x_before, offset, width);
     store_rounded<RowType>(p.grad_x + offset, width,
                            [&](int n) { return x_before[n] + rho * g[n]; });
@@ -193,7 +203,8 @@ struct DeliverMix {
 }  // namespace
 
 std::size_t residual_workspace_bytes(const StreamShape& shape) {
-  return static_cast<std::size_t>(summing_blocks(shape.tokens)) * sums_of_skip_mix * sizeof(float);
+  const int blocks = summing_blocks(shape.tokens, resident_blocks<false>);  // the most
+  return static_cast<std::size_t>(blocks) * sums_of_skip_mix * sizeof(float);
 }
 
 void mix_norm_forward(const StreamShape& shape, const __nv_bfloat16* x, const __nv_bfloat16* x0,
@@ -209,19 +220,17 @@ void mix_norm_forward(const StreamShape& shape, const __nv_bfloat16* x, const __
 
 void mix_norm_backward(const StreamShape& shape, const __nv_bfloat16* x, const __nv_bfloat16* x0,
                        const SkipInputs& skip, const float* rho, const float* lam,
-                       const __nv_bfloat16* mixed, const __nv_bfloat16* grad_mixed,
-                       const __nv_bfloat16* grad_a, const float* grad_a_gates,
-                       const __nv_bfloat16* grad_x_before, __nv_bfloat16* grad_x,
-                       const __nv_bfloat16* grad_x0_before, __nv_bfloat16* grad_x0, float* grad_rho,
-                       float* grad_lam, const SkipGradients& grad_skip, void* workspace,
-                       cudaStream_t stream) {
+                       const __nv_bfloat16* grad_mixed, const __nv_bfloat16* grad_a,
+                       const float* grad_a_gates, const __nv_bfloat16* grad_x_before,
+                       __nv_bfloat16* grad_x, const __nv_bfloat16* grad_x0_before,
+                       __nv_bfloat16* grad_x0, float* grad_rho, float* grad_lam,
+                       const SkipGradients& grad_skip, void* workspace, cudaStream_t stream) {
   const MixBackward p = {.shape = shape,
                          .x = x,
                          .x0 = x0,
                          .skip = skip,
                          .rho = rho,
                          .lam = lam,
-                         .mixed = mixed,
                          .grad_mixed = grad_mixed,
                          .grad_a = grad_a,
                          .grad_a_gates = grad_a_gates,
@@ -231,7 +240,8 @@ void mix_norm_backward(const StreamShape& shape, const __nv_bfloat16* x, const _
                          .grad_x0 = grad_x0,
                          .grad_x_skip = grad_skip.x_skip};
   const bool skips = skip.x_skip != nullptr;
-  const int blocks = summing_blocks(shape.tokens);
+  const int blocks =
+      summing_blocks(shape.tokens, skips ? resident_blocks<true> : resident_blocks<false>);
   float* const partials = static_cast<float*>(workspace);
   dispatch_row("mix_norm", shape.tokens, shape.width, [&]<class RowType>() {
     const auto kernel = skips ? mix_backward<RowType, true> : mix_backward<RowType, false>;

@@ -40,21 +40,20 @@ void mix_norm_forward(const StreamShape& shape, const __nv_bfloat16* x, const __
                       const SkipInputs& skip, const float* rho, const float* lam,
                       __nv_bfloat16* mixed, __nv_bfloat16* a, cudaStream_t stream);
 
-// SPEC §5 "rms_norm", "trunk mix", "skip"; fp32 from what is read to what is written. Incoming:
-// grad_mixed, what reaches the stream past the layer's parts, bf16 [T, C]; grad_a, bf16 [T, C],
-// nullptr where nothing reads a; grad_a_gates, fp32 [T, 12], added to the first 12 channels of
-// grad_a, or nullptr. mixed: the forward pass's. grad_x: bf16 [T, C], to which grad_x_before is
-// added where it is not nullptr (an output that a later layer reads too); grad_x0: bf16 [T, C] =
+// SPEC §5 "rms_norm", "trunk mix", "skip"; fp32 from what is read to what is written, `mixed` made
+// again and not read. Incoming: grad_mixed, what reaches the stream past the layer's parts, bf16
+// [T, C]; grad_a, bf16 [T, C], nullptr where nothing reads a; grad_a_gates, fp32 [T, 12], added to
+// the first 12 channels of grad_a, or nullptr. grad_x: bf16 [T, C], to which grad_x_before is added
+// where it is not nullptr (an output that a later layer reads too); grad_x0: bf16 [T, C] =
 // grad_x0_before + this layer's part, before nullptr: zero; the pairs may be one buffer each, and
 // grad_x may be grad_mixed. grad_rho, grad_lam: fp32, overwritten.
 void mix_norm_backward(const StreamShape& shape, const __nv_bfloat16* x, const __nv_bfloat16* x0,
                        const SkipInputs& skip, const float* rho, const float* lam,
-                       const __nv_bfloat16* mixed, const __nv_bfloat16* grad_mixed,
-                       const __nv_bfloat16* grad_a, const float* grad_a_gates,
-                       const __nv_bfloat16* grad_x_before, __nv_bfloat16* grad_x,
-                       const __nv_bfloat16* grad_x0_before, __nv_bfloat16* grad_x0, float* grad_rho,
-                       float* grad_lam, const SkipGradients& grad_skip, void* workspace,
-                       cudaStream_t stream);
+                       const __nv_bfloat16* grad_mixed, const __nv_bfloat16* grad_a,
+                       const float* grad_a_gates, const __nv_bfloat16* grad_x_before,
+                       __nv_bfloat16* grad_x, const __nv_bfloat16* grad_x0_before,
+                       __nv_bfloat16* grad_x0, float* grad_rho, float* grad_lam,
+                       const SkipGradients& grad_skip, void* workspace, cudaStream_t stream);
 
 // y = rms(x) (SPEC §3). x, y: bf16 [T, C].
 void rms_norm_forward(const StreamShape& shape, const __nv_bfloat16* x, __nv_bfloat16* y,

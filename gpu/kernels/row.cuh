@@ -30,11 +30,12 @@ inline unsigned row_blocks(int rows) {
   return static_cast<unsigned>((rows + row_warps - 1) / row_warps);
 }
 
-// Blocks of a kernel that sums over rows: enough to fill an H100, and as many on any other GPU, so
-// that the order of addition depends on nothing but the shape. A warp takes every
-// (blocks * row_warps)th row.
-inline int summing_blocks(int rows) {
-  constexpr int most_blocks = 4 * 132;
+// Blocks of a kernel that sums over rows: enough to fill an H100, whose multiprocessors hold
+// `resident` each, and as many on any other GPU, so that the order of addition depends on nothing
+// but the shape. A warp takes every (blocks * row_warps)th row.
+constexpr int multiprocessors = 132;
+inline int summing_blocks(int rows, int resident) {
+  const int most_blocks = resident * multiprocessors;
   const int wanted = static_cast<int>(row_blocks(rows));
   return wanted < most_blocks ? wanted : most_blocks;
 }

@@ -46,7 +46,6 @@ class CudaResidual : public DeviceFixture {
         : x(upload(random_bits(tokens * width, 1), stream)),
           x0(upload(random_bits(tokens * width, 2), stream)),
           x_skip(upload(random_bits(tokens * width, 3), stream)),
-          mixed(upload(random_bits(tokens * width, 4), stream)),
           grad_mixed(upload(random_bits(tokens * width, 5), stream)),
           grad_a(upload(random_bits(tokens * width, 6), stream)),
           x0_before(upload(random_bits(tokens * width, 7), stream)),
@@ -65,9 +64,9 @@ class CudaResidual : public DeviceFixture {
       const float* const s = scalars.as<float>();
       float* const g = grad_scalars.as<float>();
       mix_norm_backward(shape, bf16(stream_x), bf16(x0), {bf16(x_skip), bf16(w), s + 2}, s, s + 1,
-                        bf16(mixed), bf16(grad_mixed), grad_of_a, nullptr, nullptr, bf16(to_x),
-                        bf16(x0_before), bf16(to_x0), g, g + 1,
-                        {bf16(grad_x_skip), bf16(grad_w), g + 2}, workspace.data(), stream);
+                        bf16(grad_mixed), grad_of_a, nullptr, nullptr, bf16(to_x), bf16(x0_before),
+                        bf16(to_x0), g, g + 1, {bf16(grad_x_skip), bf16(grad_w), g + 2},
+                        workspace.data(), stream);
     }
 
     // All gradients, wherever those of x and x0 have gone.
@@ -80,7 +79,7 @@ class CudaResidual : public DeviceFixture {
       return all;
     }
 
-    GuardedBuffer x, x0, x_skip, mixed, grad_mixed, grad_a, x0_before, w, scalars;
+    GuardedBuffer x, x0, x_skip, grad_mixed, grad_a, x0_before, w, scalars;
     GuardedBuffer grad_scalars, grad_x, grad_x0, grad_x_skip, grad_w, workspace;
   };
 };

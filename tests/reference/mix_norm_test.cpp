@@ -41,7 +41,7 @@ TEST(MixNorm, ByHand) {
   EXPECT_EQ(mix_norm(in).mixed[7], 9);
   // Nothing passes a norm along its input, so what reaches the stream is grad_mixed alone.
   const MixNormIncoming<double> incoming{Tensor<double>(shape, 10), Tensor<double>(shape, 1)};
-  const auto grad = mix_norm_backward(in, incoming, Rounding::exact());
+  const auto grad = mix_norm_backward(in, incoming);
   EXPECT_NEAR(grad.x[3], 20, 1e-6);
   EXPECT_NEAR(grad.x0[3], -10, 1e-6);
   EXPECT_NEAR(grad.x_skip[3], 10, 1e-6);
@@ -69,7 +69,7 @@ TEST(MixNorm, BackwardIsTheTransposedDerivative) {
     }
     forwards.add(c.incoming.x_before, d.in.x);
     forwards.add(c.incoming.x0_before, d.in.x0);
-    const auto grad = mix_norm_backward(c.in, c.incoming, Rounding::exact());
+    const auto grad = mix_norm_backward(c.in, c.incoming);
     backwards.add(grad.x, d.in.x);
     backwards.add(grad.x0, d.in.x0);
     backwards.add(grad.rho, d.in.rho);
@@ -96,7 +96,7 @@ TEST(MixNorm, RefusesShapesThatDoNotFit) {
         &MixNormIncoming<double>::x0_before}) {
     MixNormIncoming<double> incoming = c.incoming;
     incoming.*given = narrow;
-    EXPECT_THROW(mix_norm_backward(c.in, incoming, Rounding::exact()), InputError);
+    EXPECT_THROW(mix_norm_backward(c.in, incoming), InputError);
   }
 }
 

@@ -21,8 +21,7 @@ RowPlan mix_plan(bool skips) {
       .outputs = {{"mixed", rows_of_tokens}, {"a", rows_of_tokens}},
       .incoming = {{"grad_a_gates", {"T", "12"}, DType::fp32, "normal", "gates"},
                    {"grad_x_before", rows_of_tokens, DType::bf16, "normal", "x_before"},
-                   {"grad_x0_before", rows_of_tokens, DType::bf16, "normal", "x0_before"}},
-      .kept = {"mixed"}};
+                   {"grad_x0_before", rows_of_tokens, DType::bf16, "normal", "x0_before"}}};
   if (skips) {
     plan.inputs.push_back({"x_skip", rows_of_tokens});
     plan.inputs.push_back({"w", {"1", "12"}});
@@ -32,7 +31,7 @@ RowPlan mix_plan(bool skips) {
 }
 
 template <class Scalar>
-TensorsOf<Scalar> evaluate_mix(const CaseInputs<Scalar>& in, bool skips, Rounding rounding) {
+TensorsOf<Scalar> evaluate_mix(const CaseInputs<Scalar>& in, bool skips) {
   reference::MixNormInputs<Scalar> inputs = {in("x"), in("x0"), in.scalar("rho"), in.scalar("lam"),
                                              skips};
   if (skips) {
@@ -41,11 +40,9 @@ TensorsOf<Scalar> evaluate_mix(const CaseInputs<Scalar>& in, bool skips, Roundin
     inputs.theta = in.scalar("theta");
   }
   auto forward = reference::mix_norm(inputs);
-  auto grad =
-      reference::mix_norm_backward(inputs,
-                                   {in("grad_mixed"), in("grad_a"), in.optional("grad_a_gates"),
-                                    in.optional("grad_x_before"), in.optional("grad_x0_before")},
-                                   rounding);
+  auto grad = reference::mix_norm_backward(
+      inputs, {in("grad_mixed"), in("grad_a"), in.optional("grad_a_gates"),
+               in.optional("grad_x_before"), in.optional("grad_x0_before")});
   TensorsOf<Scalar> values = {{"outputs/mixed", std::move(forward.mixed)},
                               {"outputs/a", std::move(forward.a)},
                               {"grads/x", std::move(grad.x)},
@@ -61,14 +58,6 @@ TensorsOf<Scalar> evaluate_mix(const CaseInputs<Scalar>& in, bool skips, Roundin
 
 Component mix_norm(bool skips) {
   Component component = token_row(mix_plan(skips));
-  if (!skips) {
-    // Where x is tiny, `mixed` is lam x0, and with lam near 1 all of it is rounded by the same
-    // share, which the backward pass sees.
-    component.draw = [draw = component.draw](Random& random, double size) {
-      const Parameters drawn = draw(random, size);
-      return drawn.word("fill") == "tiny" ? Parameters(drawn).set("fill", "sharp") : drawn;
-    };
-  }
   add_switches(component, {"gates", "x_before", "x0_before"});
   // Of a few gates with large logits all may be saturated, with a slope of zero.
   component.trivial = [](const Parameters& p, const OutputRow& row) {
@@ -77,15 +66,15 @@ Component mix_norm(bool skips) {
   component.edges.clear();
   for (const char* edge : {"T=1 C=12 fill=normal gates=1 x_before=1 x0_before=1",
                            "T=300 C=13 fill=normal gates=1 x_before=1 x0_before=1",
-                           "T=20 C=768 fill=powers gates=1 x_before=0 x0_before=1",
+                           "T=20 C=768 fill=tiny gates=1 x_before=0 x0_before=1",
                            "T=20 C=768 fill=normal gates=0 x_before=1 x0_before=0",
                            "T=160 C=96 fill=sharp gates=1 x_before=1 x0_before=0",
                            "T=15 C=1024 fill=normal gates=1 x_before=0 x0_before=0",
                            "T=19 C=775 fill=integers gates=0 x_before=0 x0_before=1"}) {
     component.edges.push_back(Parameters::parse(edge));
   }
-  evaluate_with(component, [skips]<class Scalar>(const CaseInputs<Scalar>& in, Rounding rounding) {
-    return evaluate_mix(in, skips, rounding);
+  evaluate_with(component, [skips]<class Scalar>(const CaseInputs<Scalar>& in, Rounding) {
+    return evaluate_mix(in, skips);
   });
   return component;
 }

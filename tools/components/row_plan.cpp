@@ -63,8 +63,8 @@ bool present(const TensorPlan& plan, const Parameters& parameters) {
   return parameters.has(plan.only_where) && parameters.integer(plan.only_where) == 1;
 }
 
-// What moves at least: forward reads the inputs and writes the outputs; backward reads the inputs,
-// what it kept and what comes in, and writes the gradients.
+// What moves at least: forward reads the inputs and writes the outputs; backward reads the inputs
+// and what comes in, and writes the gradients.
 Work moved(const RowPlan& plan, const Parameters& parameters, bool backward) {
   Work work;
   for (const TensorPlan& output : plan.outputs) work.bytes += bytes_of(output, parameters);
@@ -73,10 +73,6 @@ Work moved(const RowPlan& plan, const Parameters& parameters, bool backward) {
     work.bytes += (has_gradient ? 2 : 1) * bytes_of(input, parameters);
   }
   if (!backward) return work;
-  for (const TensorPlan& output : plan.outputs) {
-    const bool kept = std::count(plan.kept.begin(), plan.kept.end(), output.name) > 0;
-    if (kept) work.bytes += bytes_of(output, parameters);
-  }
   for (const TensorPlan& tensor : plan.incoming) {
     if (present(tensor, parameters)) work.bytes += bytes_of(tensor, parameters);
   }

@@ -38,7 +38,6 @@ struct RowPlan {
   std::vector<std::string> moved = {};  // OutputRow::key() of copies, whose bits are compared
   // What the backward pass is given besides the gradients of the outputs, and has no gradient of.
   std::vector<TensorPlan> incoming = {};
-  std::vector<std::string> kept = {};  // outputs that the backward pass reads again
 };
 
 // The row's names, outputs, inputs, output_shape and work: each tensor moved once, no arithmetic.

@@ -56,7 +56,7 @@ void mix_norm(const Parameters& p, const Arrays& in, Arrays& out) {
   }
   const bool gates = in.count("grad_a_gates") > 0;
   mix_norm_forward(token_shape(p), rows, bits(out, "outputs/mixed"), bits(out, "outputs/a"));
-  mix_norm_backward(token_shape(p), rows, bits(out, "outputs/mixed"),
+  mix_norm_backward(token_shape(p), rows,
                     {.mixed = bits(in, "grad_mixed"),
                      .a = bits(in, "grad_a"),
                      .a_gates = gates ? in.at("grad_a_gates").as<float>() : nullptr,

@@ -52,9 +52,9 @@ GpuLaunches mix_norm(GpuCase& c) {
               },
           .backward =
               [=](cudaStream_t stream) {
-                mix_norm_backward(shape, x, x0, skip, rho, lam, mixed, grad_mixed, grad_a, gates,
-                                  x_before, grad_x, x0_before, grad_x0, grad_rho, grad_lam,
-                                  grad_skip, workspace, stream);
+                mix_norm_backward(shape, x, x0, skip, rho, lam, grad_mixed, grad_a, gates, x_before,
+                                  grad_x, x0_before, grad_x0, grad_rho, grad_lam, grad_skip,
+                                  workspace, stream);
               }};
 }
 
