@@ -10,8 +10,7 @@
 // Sorted by token, the positions of a table row are a run. The sorted positions are cut into blocks
 // of 32, and a warp sums a block's rows over 256 channels: every warp has the same work, however
 // often a token occurs. Runs inside a block are finished at once; of a run that crosses blocks each
-// leaves its part, which a second kernel adds up in order. Whoever begins a run also clears the
-// table rows between its token and the one before, which no token names.
+// leaves its part, which a second kernel adds up in order.
 
 namespace pairedhead::gpu {
 namespace {
@@ -80,16 +79,6 @@ __device__ __forceinline__ void store_part(const Sum<RowType>& sum, float* part,
   }
 }
 
-// The slices of table rows [begin, end).
-template <class RowType>
-__device__ __forceinline__ void clear_rows(__nv_bfloat16* grad_table, int begin, int end,
-                                           int channel, int table_width) {
-  for (int row = begin; row < end; ++row) {
-    store_row(grad_table + static_cast<std::int64_t>(row) * table_width + channel,
-              table_width - channel, RowType{});
-  }
-}
-
 template <class RowType>
 __global__ void __launch_bounds__(row_threads)
     sum_blocks(EmbeddingShape shape, Sorted sorted, int slices,
@@ -106,7 +95,6 @@ __global__ void __launch_bounds__(row_threads)
   const int token_after = sorted.token(begin + count);
 
   Sum<RowType> sum;
-  int previous = token_before;  // Sorted::none, one below the first row, before the first position
   constexpr int together = 8;
   for (int first = 0; first < count; first += together) {
     RowType rows[together];
@@ -123,8 +111,6 @@ __global__ void __launch_bounds__(row_threads)
       const int token = __shfl_sync(0xffffffffu, own_token, at);
       const int within = __shfl_sync(0xffffffffu, own_token, (at + 1) % warp_threads);
       if (at >= count) continue;
-      if (overwrite) clear_rows<RowType>(grad_table, previous + 1, token, channel, shape.width);
-      previous = token;
       sum.add(rows[i]);
       const bool last = at + 1 == count;
       const bool run_ends = (last ? token_after : within) != token;
@@ -141,9 +127,6 @@ __global__ void __launch_bounds__(row_threads)
       }
       sum = {};
     }
-  }
-  if (overwrite && begin + count == sorted.count) {
-    clear_rows<RowType>(grad_table, previous + 1, shape.vocabulary, channel, shape.width);
   }
 }
 
@@ -250,6 +233,12 @@ void scatter_rows(const EmbeddingShape& shape, const std::int32_t* tokens,
   const Parts parts = parts_of(shape, workspace);
   const int slices = slices_of(shape.width);
   const unsigned blocks = row_blocks(blocks_of(shape.tokens) * slices);
+  if (overwrite) {
+    CUDA_CHECK(cudaMemsetAsync(grad_table, 0,
+                               static_cast<std::size_t>(shape.vocabulary) *
+                                   static_cast<std::size_t>(shape.width) * sizeof(__nv_bfloat16),
+                               stream));
+  }
   const auto launch = [&]<class RowType>() {
     sum_blocks<RowType><<<blocks, row_threads, 0, stream>>>(
         shape, sorted, slices, grad_rows, overwrite, grad_table, parts, active_kernel_mutant());
