@@ -152,24 +152,27 @@ std::vector<Parameters> model_edges() {
       " layers=" + layer_words(reference::config_named("record")) + " skip=3,6 backout=7";
   const std::string small = "H=2 D=8 F=8 pairing=strided yarn=1 short_window=2 long_window=5";
   const std::string wide = "H=6 D=8 F=8 yarn=1 short_window=3 long_window=6";
-  return {Parameters::parse("T=1 documents=1 layers=s0,P skip=0,1 backout=1 split=0 horizons=1 "
-                            "validation=0 head=bf16 V=9 " +
-                            small),
-          Parameters::parse(
-              "T=16 documents=2,0,14 layers=P1,L2,n skip=0,2 backout=1 split=0 horizons=3 "
-              "validation=0 head=fp8 V=16 " +
-              small),
-          Parameters::parse("T=5 documents=3,2 layers=L2,P skip=0,1 backout=1 split=1 horizons=1 "
-                            "validation=1 head=bf16 V=9 " +
-                            small),
-          Parameters::parse("T=9 documents=4,5 pairing=strided split=0 horizons=3 validation=0 "
-                            "head=bf16 V=11 " +
-                            wide + record),
-          Parameters::parse("T=16 documents=2,14 pairing=adjacent split=1 horizons=2 validation=0 "
-                            "head=fp8 V=16 " +
-                            wide + record)};
+  return {
+      Parameters::parse("T=1 documents=1 layers=s0,P skip=0,1 backout=1 split=0 horizons=1 "
+                        "validation=0 head=bf16 V=9 " +
+                        small),
+      Parameters::parse("T=6 documents=2,0,4 layers=P1,L2,n skip=0,2 backout=1 split=0 horizons=3 "
+                        "validation=0 head=bf16 V=9 " +
+                        small),
+      Parameters::parse("T=5 documents=3,2 layers=L2,P skip=0,1 backout=1 split=1 horizons=1 "
+                        "validation=1 head=bf16 V=9 " +
+                        small),
+      Parameters::parse("T=9 documents=4,5 pairing=strided split=0 horizons=3 validation=0 "
+                        "head=bf16 V=11 " +
+                        wide + record),
+      Parameters::parse("T=9 documents=2,7 pairing=adjacent split=1 horizons=2 validation=0 "
+                        "head=bf16 V=11 " +
+                        wide + record)};
 }
 
+// The fp8 head is not drawn: a logit's gradient next to a border of e5m2 falls to either side, and
+// no stage says to which. The rows softcap_loss_fp8 and head_fp8 judge those codes and their
+// products.
 Parameters draw_model(Random& random, double size) {
   const Index depth = random.integer(2, 3);
   std::string layers;
@@ -183,15 +186,11 @@ Parameters draw_model(Random& random, double size) {
   }
   const Index to = random.integer(1, depth - 1);
   Parameters p = draw_sizes(random, size);
-  const bool fp8 = random.integer(0, 2) == 0;
-  if (fp8) {
-    p.set("T", fp8_multiple).set("documents", draw_documents(fp8_multiple, random));
-  }
   return p.set("layers", layers)
       .set("skip", std::vector<Index>{random.integer(0, to - 1), to})
       .set("backout", random.integer(0, depth - 1))
-      .set("head", fp8 ? "fp8" : "bf16")
-      .set("V", fp8 ? fp8_multiple : random.integer(5, 16))
+      .set("head", "bf16")
+      .set("V", random.integer(5, 16))
       .set("long_window", p.integer("short_window") + random.integer(0, 6))
       .set("split", random.integer(0, 1))
       .set("horizons", random.integer(1, 3))
