@@ -3,6 +3,7 @@
 #define XXH_INLINE_ALL
 #include <xxhash.h>
 
+#include "gpu/emulated/model.h"
 #include "tools/components/model_layout.h"
 
 namespace pairedhead {
@@ -11,6 +12,9 @@ using namespace gpu::emulated;
 using reference::Config;
 using reference::LayerConfig;
 
+namespace {
+
+// Sizes and layers; what a batch adds is left to the caller.
 ModelProblem emulated_problem(const Config& config) {
   ModelProblem problem{};
   problem.heads = static_cast<int>(config.heads);
@@ -34,9 +38,15 @@ ModelProblem emulated_problem(const Config& config) {
   return problem;
 }
 
-ModelWeights model_weights(const Arrays& arrays) {
-  const auto bits = [&](const char* name) { return arrays.at(name).as<std::uint16_t>(); };
-  const auto floats = [&](const char* name) { return arrays.at(name).as<float>(); };
+// ModelWeights or ModelGradients: the families' arrays, of that name after a prefix.
+template <class Tensors>
+Tensors model_tensors(auto& arrays, const std::string& prefix) {
+  const auto bits = [&](const char* name) {
+    return arrays.at(prefix + name).template as<std::uint16_t>();
+  };
+  const auto floats = [&](const char* name) {
+    return arrays.at(prefix + name).template as<float>();
+  };
   return {.qkvo = bits("qkvo"),
           .c_fc = bits("c_fc"),
           .c_proj = bits("c_proj"),
@@ -51,22 +61,7 @@ ModelWeights model_weights(const Arrays& arrays) {
           .scalars = floats("scalars")};
 }
 
-ModelGradients model_gradients(Arrays& arrays, const std::string& prefix) {
-  const auto bits = [&](const char* name) { return arrays.at(prefix + name).as<std::uint16_t>(); };
-  const auto floats = [&](const char* name) { return arrays.at(prefix + name).as<float>(); };
-  return {.qkvo = bits("qkvo"),
-          .c_fc = bits("c_fc"),
-          .c_proj = bits("c_proj"),
-          .lm_head = bits("lm_head"),
-          .embed = bits("embed"),
-          .value_embed = bits("value_embed"),
-          .smear_gate = bits("smear_gate"),
-          .skip_gate = bits("skip_gate"),
-          .attn_gate_bank = bits("attn_gate_bank"),
-          .ve_gate_bank = bits("ve_gate_bank"),
-          .x0_lambdas = floats("x0_lambdas"),
-          .scalars = floats("scalars")};
-}
+}  // namespace
 
 void run_emulated_model(const Parameters& parameters, const Arrays& inputs, Arrays& outputs) {
   ModelProblem problem = emulated_problem(model_config(parameters));
@@ -87,11 +82,11 @@ void run_emulated_model(const Parameters& parameters, const Arrays& inputs, Arra
   problem.validation = parameters.integer("validation") == 1;
   const Array& tokens = inputs.at("tokens");
   problem.order_seed = XXH3_64bits(tokens.bytes.data(), tokens.bytes.size());
-  model(problem, model_weights(inputs), *inputs.at("grad_loss").as<float>(),
+  model(problem, model_tensors<ModelWeights>(inputs, ""), *inputs.at("grad_loss").as<float>(),
         {.loss = outputs.at("outputs/loss").as<float>(),
          .head_input = outputs.at("outputs/head_input").as<std::uint16_t>(),
          .logits = outputs.at("outputs/logits").as<std::uint16_t>()},
-        model_gradients(outputs, "grads/"));
+        model_tensors<ModelGradients>(outputs, "grads/"));
 }
 
 }  // namespace pairedhead
