@@ -297,6 +297,26 @@ TEST(Model, RoundsWhereAGpuStores) {  // SPEC §3.10
   }
 }
 
+// What a token gives to its table row is stored before the rows are summed.
+TEST(Model, RoundsTheGradientOfAnEmbeddedRow) {
+  const Config config = miniature();
+  const auto parameters = random_parameters(config, 28);
+  Batch batch = random_batch(config, {0, 3}, 29);
+  batch.inputs = {2, 0, 3};
+  ModelSettings settings = settings_of(config);
+  settings.split_embedding = true;
+  auto forward = model_forward(config, parameters, batch, settings, Rounding::nearest());
+  const auto grad =
+      model_backward(config, parameters, batch, settings, forward, 1.0, Rounding::nearest());
+  for (const Index token : batch.inputs) {
+    for (Index c = 0; c < config.width; ++c) {
+      const double x = grad.at("embed")(token, c);
+      ASSERT_NE(x, 0);
+      ASSERT_EQ(x, round_to(DType::bf16, x));
+    }
+  }
+}
+
 TEST(Model, RefusesWhatDoesNotFit) {
   const Config config = miniature();
   const auto parameters = random_parameters(config, 22);

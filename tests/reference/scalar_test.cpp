@@ -50,6 +50,17 @@ TEST(Scalar, MagnitudeSumsAbsoluteValues) {
   EXPECT_EQ((a / cancelled).magnitude, 15);
 }
 
+// A factor that cancelled to nothing leaves the other's value times its own uncertainty, however
+// often it is multiplied; two of them meet in second order.
+TEST(Scalar, MagnitudeOfAChainOfCancelledFactorsStaysOfFirstOrder) {
+  const Magnitude nothing = Magnitude(3) - Magnitude(3), little(0x1p-10, 2);
+  EXPECT_EQ((nothing * Magnitude(-5)).magnitude, 30);
+  EXPECT_EQ((nothing * nothing).magnitude, 36 * Magnitude::second_order);
+  Magnitude chain(1);
+  for (int i = 0; i < 2000; ++i) chain *= little / little;
+  EXPECT_LE(chain.magnitude, 0x1p40);
+}
+
 // To first order, an input that is off by u times its magnitude moves the result by no more than u
 // times the result's magnitude.
 TEST(Scalar, MagnitudeBoundsThePropagatedError) {
