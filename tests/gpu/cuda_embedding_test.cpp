@@ -1,6 +1,7 @@
 #include <algorithm>
 #include <cmath>
 #include <numeric>
+#include <optional>
 #include <random>
 
 #include "gpu/device_buffer.h"
@@ -46,6 +47,12 @@ Tokens text(int count, int vocabulary, unsigned seed) {
 
 class CudaEmbedding : public DeviceFixture {
  protected:
+  // Not before the fixture has seen a device.
+  void SetUp() override {
+    DeviceFixture::SetUp();
+    if (!IsSkipped()) stream_ = own_stream_.emplace();
+  }
+
   // The order in which scatter_rows adds.
   GuardedBuffer sorted(const EmbeddingShape& shape, const GuardedBuffer& tokens,
                        const GuardedBuffer& workspace) const {
@@ -58,7 +65,8 @@ class CudaEmbedding : public DeviceFixture {
     return upload(std::vector<char>(embedding_workspace_bytes(shape)), stream_);
   }
 
-  const Stream stream_;
+  std::optional<Stream> own_stream_;
+  cudaStream_t stream_ = nullptr;
 };
 
 TEST_F(CudaEmbedding, EqualTokensStayInTheOrderOfTheText) {
