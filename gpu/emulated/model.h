@@ -49,8 +49,8 @@ using ModelWeights = ModelTensors<const std::uint16_t, const float>;
 using ModelGradients = ModelTensors<std::uint16_t, float>;
 
 // loss: one number; head_input: [tokens, heads * head_dim]; logits: [tokens, vocabulary], before
-// the softcap. Every gradient is written in
-// full, zeros where a parameter has no part; that of embed while the embedding is tied is zero.
+// the softcap. Every gradient is written in full, zeros where a parameter has no part; that of
+// embed while the embedding is tied is zero.
 struct ModelOutputs {
   float* loss;
   std::uint16_t *head_input, *logits;

@@ -2,10 +2,9 @@
 #include "gpu/kernels/residual.h"
 #include "gpu/kernels/row.cuh"
 
-// Limited by memory: a warp holds the rows of a token in registers, so that
-// each is read and written once and the norm's sums are shuffles. Backward,
-// warps take several tokens each and keep their share of the scalars'
-// gradients.
+// Limited by memory: a warp holds the rows of a token in registers, so that each is read and
+// written once and the norm's sums are shuffles. Backward, warps take several tokens each and keep
+// their share of the scalars' gradients.
 
 namespace pairedhead::gpu {
 namespace {
@@ -14,8 +13,8 @@ namespace {
 template <bool skips>
 constexpr int resident_blocks = skips ? 3 : 4;
 
-// What the backward kernel sums over tokens: d(rho), d(lam), and with a skip
-// d(theta) before its sigmoid's slope and d(w).
+// What the backward kernel sums over tokens: d(rho), d(lam), and with a skip d(theta) before its
+// sigmoid's slope and d(w).
 constexpr int rho_sum = 0, lam_sum = 1, theta_sum = 2, w_sums = 3;
 constexpr int sums_of_mix = 2, sums_of_skip_mix = w_sums + gate_channels;
 
