@@ -33,17 +33,16 @@ struct BlockWeights {
 
 template <class Scalar>
 struct BlockTape {
-  Tensor<Scalar> skipped;  // after the skip; empty without one
-  Tensor<Scalar> mixed;    // after the mix
-  Tensor<Scalar> a;        // rms(mixed), attention's input; empty without attention
+  Tensor<Scalar> mixed;  // after skip and mix
+  Tensor<Scalar> a;      // rms(mixed), attention's input
   AttentionLayerTape<Scalar> layer;
   Tensor<Scalar> attended;   // after attention's output is added
-  Tensor<Scalar> mlp_input;  // rms(attended)
+  Tensor<Scalar> mlp_input;  // rms(attended); a without attention
 };
 
-// The stream after the layer, [T, C]. M points: the stream after skip, mix and attention, which
+// The stream after the layer, [T, C]. M points: the stream after the mix and after attention, which
 // several kernels read; both normalised inputs, both outputs before they are added, and those of
-// attention_layer and mlp.
+// attention_layer and mlp. None lies inside mix_norm, the layer's entry.
 template <class Scalar>
 Tensor<Scalar> block(const BlockStreams<Scalar>& streams, const BlockWeights<Scalar>& weights,
                      const RotaryFactors<Scalar>& factors, const BlockSettings& settings,
@@ -58,7 +57,8 @@ struct BlockGradients {
   AttentionLayerGradients<Scalar> layer;
 };
 // grad_out: [T, C]; tape: what block left, with the same rounding. M points: the gradients of both
-// normalised inputs, those of the stream after attention, mix and skip, and those of the parts.
+// normalised inputs, that of the stream after attention, and those of the parts; none inside
+// mix_norm_backward.
 template <class Scalar>
 BlockGradients<Scalar> block_backward(const BlockStreams<Scalar>& streams,
                                       const BlockWeights<Scalar>& weights,

@@ -25,6 +25,14 @@ Tensor<Scalar> entering(const MixNormInputs<Scalar>& in) {
 }
 
 template <class Scalar>
+Tensor<Scalar> mixed_of(const MixNormInputs<Scalar>& in, const Tensor<Scalar>& x) {
+  if (in.skips && mutated(Mutant::skip_after_mix)) {
+    return skip(residual_mix(in.x, in.x0, in.rho, in.lam), in.x_skip, in.x0, in.w, in.theta);
+  }
+  return residual_mix(x, in.x0, in.rho, in.lam);
+}
+
+template <class Scalar>
 Tensor<Scalar> with_gates(Tensor<Scalar> grad_a, const Tensor<Scalar>& gates) {
   if (gates.size() == 0) return grad_a;
   require_shape("grad_a_gates", gates, {grad_a.dim(0), gate_channels});
@@ -40,7 +48,7 @@ template <class Scalar>
 MixNorm<Scalar> mix_norm(const MixNormInputs<Scalar>& in) {
   require_gate_input("x", in.x, in.x.dim(0));
   MixNorm<Scalar> result;
-  result.mixed = residual_mix(entering(in), in.x0, in.rho, in.lam);
+  result.mixed = mixed_of(in, entering(in));
   result.a = rms_norm(result.mixed);
   return result;
 }
@@ -51,7 +59,7 @@ MixNormGradients<Scalar> mix_norm_backward(const MixNormInputs<Scalar>& in,
   require_gate_input("x", in.x, in.x.dim(0));
   require_shape("grad_a", incoming.a, in.x.shape());
   const Tensor<Scalar> x = entering(in);
-  const Tensor<Scalar> mixed = residual_mix(x, in.x0, in.rho, in.lam);
+  const Tensor<Scalar> mixed = mixed_of(in, x);
   Tensor<Scalar> g = rms_norm_backward(mixed, with_gates(incoming.a, incoming.a_gates));
   if (!mutated(Mutant::mix_norm_loses_stream_gradient)) {
     g = sum(incoming.mixed, std::move(g), "grad_mixed");

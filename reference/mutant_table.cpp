@@ -152,7 +152,7 @@ constexpr MutantInfo table[] = {
     {loss_gradient_skips_softcap, "softcap_loss", "own", "dz is dl"},
     {head_gradient_rounded_once, "softcap_loss_fp8", "own", "dz goes to e5m2 without bf16 between"},
     {output_projection_transposed, "block", "SPEC §11.28", "O is read as [in, out]"},
-    {skip_after_mix, "block", "SPEC §11.24", "the skip is added after the mix"},
+    {skip_after_mix, "skip_mix_norm", "SPEC §11.24", "the skip is added after the mix"},
     {attention_without_norm, "block", "SPEC §11.21", "attention and its gates read x for rms(x)"},
     {value_embedding_scaled_by_alpha, "block", "SPEC §11.23",
      "the value embedding is scaled by alpha"},

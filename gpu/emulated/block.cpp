@@ -10,6 +10,7 @@
 #include "gpu/emulated/gates.h"
 #include "gpu/emulated/linear.h"
 #include "gpu/emulated/qk_prepare.h"
+#include "gpu/emulated/residual.h"
 
 namespace pairedhead::gpu::emulated {
 namespace {
@@ -29,51 +30,48 @@ class Layer {
       : p(problem), s(streams), w(weights), width(p.heads * p.head_dim) {}
 
   Bits forward() {
-    skipped = Bits(s.x, s.x + stream().size());
-    if (has_skip()) {
-      skip_forward(tokens(), s.x, s.x_skip, s.x0, w.skip_gate, w.theta, skipped.data());
+    mixed = a = stream();
+    mix_norm_forward(tokens(), entry(), mixed.data(), a.data());
+    attended = mixed;
+    mlp_input = a;
+    if (has_attention()) {
+      attended = sum(mixed, attention_half());
+      rms_norm_forward(tokens(), attended.data(), mlp_input.data());
     }
-    mixed = stream();
-    mix_forward(tokens(), skipped.data(), s.x0, w.rho, w.lam, mixed.data());
-    a = stream();
-    rms_norm_forward(tokens(), mixed.data(), a.data());
-    attended = has_attention() ? sum(mixed, attention_half()) : mixed;
-    mlp_input = stream();
-    rms_norm_forward(tokens(), attended.data(), mlp_input.data());
     Bits added = stream();
     mlp_forward(mlp(), mlp_input.data(), w.c_fc, w.c_proj, added.data());
     return sum(attended, added);
   }
 
   void backward(const Bits& grad_out, const BlockGradients& grad) {
-    Bits grad_input = stream(), through_norm = stream();
-    mlp_backward(mlp(), mlp_input.data(), w.c_fc, w.c_proj, grad_out.data(), grad_input.data(),
+    Bits grad_mixed = grad_out, grad_a = stream();
+    mlp_backward(mlp(), mlp_input.data(), w.c_fc, w.c_proj, grad_out.data(), grad_a.data(),
                  grad.c_fc, grad.c_proj);
-    rms_norm_backward(tokens(), attended.data(), grad_input.data(), nullptr, through_norm.data());
-    const Bits grad_attended = sum(grad_out, through_norm);
-
-    Bits grad_mixed = grad_attended;
     if (has_attention()) {
-      grad_input = attention_half_backward(grad_attended, grad);
-      rms_norm_backward(tokens(), mixed.data(), grad_input.data(), nullptr, through_norm.data());
-      grad_mixed = sum(grad_attended, through_norm);
+      rms_norm_backward(tokens(), attended.data(), grad_a.data(), grad_out.data(),
+                        grad_mixed.data());
+      grad_a = attention_half_backward(grad_mixed, grad);
     }
-
-    Bits grad_skipped = stream(), of_mix = stream(), of_gate = stream();
-    mix_backward(tokens(), skipped.data(), s.x0, w.rho, w.lam, grad_mixed.data(),
-                 grad_skipped.data(), of_mix.data(), grad.rho, grad.lam);
-    if (has_skip()) {
-      skip_backward(tokens(), s.x_skip, s.x0, w.skip_gate, w.theta, grad_skipped.data(), grad.x,
-                    grad.x_skip, of_gate.data(), grad.skip_gate, grad.theta);
-    } else {
-      std::copy(grad_skipped.begin(), grad_skipped.end(), grad.x);
-    }
-    const Bits grad_x0 = sum(of_mix, of_gate);
-    std::copy(grad_x0.begin(), grad_x0.end(), grad.x0);
+    mix_norm_backward(tokens(), entry(), {.mixed = grad_mixed.data(), .a = grad_a.data()},
+                      {.x = grad.x,
+                       .x0 = grad.x0,
+                       .rho = grad.rho,
+                       .lam = grad.lam,
+                       .x_skip = grad.x_skip,
+                       .w = grad.skip_gate,
+                       .theta = grad.theta});
   }
 
  private:
-  bool has_skip() const { return s.x_skip != nullptr; }
+  MixNormRows entry() const {
+    return {.x = s.x,
+            .x0 = s.x0,
+            .rho = w.rho,
+            .lam = w.lam,
+            .x_skip = s.x_skip,
+            .w = w.skip_gate,
+            .theta = w.theta};
+  }
   bool has_attention() const { return w.qkvo != nullptr; }
   bool mixes_values() const { return s.value_embedding != nullptr; }
   TokenShape tokens() const { return {p.tokens, width}; }
@@ -189,7 +187,7 @@ class Layer {
   const BlockStreams& s;
   const BlockWeights& w;
   int width;
-  Bits skipped, mixed, a, attended, mlp_input;
+  Bits mixed, a, attended, mlp_input;
   Bits raw_query, raw_key, query, key, value, y, gated;
   std::vector<float> logsumexp;  // by flat row and slot
 };
