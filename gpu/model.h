@@ -80,8 +80,10 @@ class Model {
   void set_timeline(Timeline* timeline) { timeline_ = timeline; }
 
   // z of the last forward, bf16 [T, V] (inference: of its last tokens only). In bf16 the backward
-  // pass overwrites it.
+  // pass overwrites it with dz.
   const __nv_bfloat16* logits() const { return buffers_.logits; }
+  // Of the softcapped logits' rows, fp32 [T].
+  const float* logsumexp() const { return buffers_.logsumexp; }
   // What the head multiplied in it, bf16 [T, C].
   const __nv_bfloat16* head_input() const { return buffers_.head_input; }
 

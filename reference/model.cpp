@@ -257,10 +257,30 @@ ModelForward<Scalar> model_forward(const Config& config, const ParameterSet<Scal
 }
 
 template <class Scalar>
+Tensor<Scalar> model_logits_backward(const Batch& batch, const ModelSettings& settings,
+                                     const ModelForward<Scalar>& forward, const Scalar& grad_loss,
+                                     Rounding rounding) {
+  return stored(softcap_loss_backward(forward.logits, forward.logsumexp, batch.targets,
+                                      settings.loss, grad_loss),
+                rounding.split(backward_stream), loss_stream);
+}
+
+template <class Scalar>
 ParameterSet<Scalar> model_backward(const Config& config, const ParameterSet<Scalar>& parameters,
                                     const Batch& batch, const ModelSettings& settings,
                                     const ModelForward<Scalar>& forward, const Scalar& grad_loss,
                                     Rounding rounding) {
+  return model_trunk_backward(config, parameters, batch, settings, forward,
+                              model_logits_backward(batch, settings, forward, grad_loss, rounding),
+                              rounding);
+}
+
+template <class Scalar>
+ParameterSet<Scalar> model_trunk_backward(const Config& config,
+                                          const ParameterSet<Scalar>& parameters,
+                                          const Batch& batch, const ModelSettings& settings,
+                                          const ModelForward<Scalar>& forward,
+                                          const Tensor<Scalar>& grad_logits, Rounding rounding) {
   check(config, parameters, batch, settings);
   const Weights<Scalar> weights(config, parameters, settings);
   const ModelTape<Scalar>& tape = forward.tape;
@@ -274,13 +294,8 @@ ParameterSet<Scalar> model_backward(const Config& config, const ParameterSet<Sca
     grad[bank] = Tensor<Scalar>(weights[bank].shape());
   }
 
-  // Head, softcap and loss.
-  Tensor<Scalar> grad_z = softcap_loss_backward(forward.logits, forward.logsumexp, batch.targets,
-                                                settings.loss, grad_loss);
-  grad_z = stored(std::move(grad_z), backward, loss_stream);
   LinearGradients<Scalar> logit =
-      head_backward(tape.head_input, weights["lm_head"], grad_z, form_of(settings));
-  grad_z = {};
+      head_backward(tape.head_input, weights["lm_head"], grad_logits, form_of(settings));
   grad["lm_head"] = std::move(logit.w);
 
   // Final norm and backout.
@@ -356,16 +371,21 @@ ParameterSet<Scalar> model_backward(const Config& config, const ParameterSet<Sca
   return grad;
 }
 
-#define INSTANTIATE(Scalar)                                                                  \
-  template ModelForward<Scalar> model_trunk(const Config&, const ParameterSet<Scalar>&,      \
-                                            const Batch&, const ModelSettings&, Rounding);   \
-  template void model_logits(const ParameterSet<Scalar>&, const ModelSettings&, Rounding,    \
-                             ModelForward<Scalar>&);                                         \
-  template void model_loss(const Batch&, const ModelSettings&, ModelForward<Scalar>&);       \
-  template ModelForward<Scalar> model_forward(const Config&, const ParameterSet<Scalar>&,    \
-                                              const Batch&, const ModelSettings&, Rounding); \
-  template ParameterSet<Scalar> model_backward(                                              \
-      const Config&, const ParameterSet<Scalar>&, const Batch&, const ModelSettings&,        \
+#define INSTANTIATE(Scalar)                                                                      \
+  template ModelForward<Scalar> model_trunk(const Config&, const ParameterSet<Scalar>&,          \
+                                            const Batch&, const ModelSettings&, Rounding);       \
+  template void model_logits(const ParameterSet<Scalar>&, const ModelSettings&, Rounding,        \
+                             ModelForward<Scalar>&);                                             \
+  template void model_loss(const Batch&, const ModelSettings&, ModelForward<Scalar>&);           \
+  template ModelForward<Scalar> model_forward(const Config&, const ParameterSet<Scalar>&,        \
+                                              const Batch&, const ModelSettings&, Rounding);     \
+  template Tensor<Scalar> model_logits_backward(                                                 \
+      const Batch&, const ModelSettings&, const ModelForward<Scalar>&, const Scalar&, Rounding); \
+  template ParameterSet<Scalar> model_trunk_backward(                                            \
+      const Config&, const ParameterSet<Scalar>&, const Batch&, const ModelSettings&,            \
+      const ModelForward<Scalar>&, const Tensor<Scalar>&, Rounding);                             \
+  template ParameterSet<Scalar> model_backward(                                                  \
+      const Config&, const ParameterSet<Scalar>&, const Batch&, const ModelSettings&,            \
       const ModelForward<Scalar>&, const Scalar&, Rounding);
 INSTANTIATE(double)
 INSTANTIATE(Magnitude)

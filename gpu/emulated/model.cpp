@@ -87,9 +87,14 @@ class Pass {
     softcap_loss_forward(loss_problem(), outputs.logits, logsumexp.data(), outputs.loss);
   }
 
-  void backward(const std::uint16_t* z, float grad_loss, const ModelGradients& grad) {
+  // What the loss gives to the logits z.
+  void loss_backward(const std::uint16_t* z, float grad_loss, std::uint16_t* grad_z) const {
+    softcap_loss_backward(loss_problem(), z, logsumexp.data(), grad_loss, grad_z);
+  }
+
+  void backward(const std::uint16_t* grad_z, const ModelGradients& grad) {
     clear(grad);
-    const Bits grad_input = head_backward(z, grad_loss, grad);
+    const Bits grad_input = head_backward(grad_z, grad);
     Bits grad_x = stream(), grad_back = stream();
     backout_norm_backward(tokens(), entering.back().data(), backout_stream(),
                           w.scalars[3 * depth + 1], grad_input.data(), grad_x.data(),
@@ -222,15 +227,14 @@ class Pass {
     std::fill_n(grad.scalars, 3 * depth + 3, 0.0f);
   }
 
-  // From the loss to what the final norm gives.
-  Bits head_backward(const std::uint16_t* z, float grad_loss, const ModelGradients& grad) const {
-    Bits grad_z(at(p.tokens * p.vocabulary)), grad_input = stream();
-    softcap_loss_backward(loss_problem(), z, logsumexp.data(), grad_loss, grad_z.data());
+  // To what the final norm gives.
+  Bits head_backward(const std::uint16_t* grad_z, const ModelGradients& grad) const {
+    Bits grad_input = stream();
     if (fp8()) {
-      head_fp8_backward(fp8_shape(), head_input.data(), w.lm_head, grad_z.data(), grad_input.data(),
+      head_fp8_backward(fp8_shape(), head_input.data(), w.lm_head, grad_z, grad_input.data(),
                         grad.lm_head);
     } else {
-      linear_backward(head_shape(), head_input.data(), w.lm_head, grad_z.data(), grad_input.data(),
+      linear_backward(head_shape(), head_input.data(), w.lm_head, grad_z, grad_input.data(),
                       grad.lm_head);
     }
     return grad_input;
@@ -267,7 +271,8 @@ void model(const ModelProblem& problem, const ModelWeights& weights, float grad_
            const ModelOutputs& outputs, const ModelGradients& gradients) {
   Pass pass(problem, weights);
   pass.forward(outputs);
-  pass.backward(outputs.logits, grad_loss, gradients);
+  pass.loss_backward(outputs.logits, grad_loss, outputs.grad_logits);
+  pass.backward(outputs.grad_logits, gradients);
 }
 
 }  // namespace pairedhead::gpu::emulated

@@ -85,7 +85,8 @@ void run_emulated_model(const Parameters& parameters, const Arrays& inputs, Arra
   model(problem, model_tensors<ModelWeights>(inputs, ""), *inputs.at("grad_loss").as<float>(),
         {.loss = outputs.at("outputs/loss").as<float>(),
          .head_input = outputs.at("outputs/head_input").as<std::uint16_t>(),
-         .logits = outputs.at("outputs/logits").as<std::uint16_t>()},
+         .logits = outputs.at("outputs/logits").as<std::uint16_t>(),
+         .grad_logits = outputs.at("outputs/grad_logits").as<std::uint16_t>()},
         model_tensors<ModelGradients>(outputs, "grads/"));
 }
 

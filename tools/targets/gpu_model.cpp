@@ -1,5 +1,6 @@
 #include <memory>
 
+#include "gpu/kernels/softcap_loss.h"
 #include "gpu/model.h"
 #include "tools/components/model_layout.h"
 #include "tools/targets/gpu_case.h"
@@ -14,7 +15,10 @@ struct DeviceModel {
         memory(gpu::Model::bytes(config, extent(c))),
         model(config, layout, extent(c), memory),
         parameters(buffers(c, "parameters")),
-        gradients(buffers(c, "gradients")) {}
+        gradients(buffers(c, "gradients")) {
+    CUDA_CHECK(cudaMemset(memory.data(), gpu::GuardedBuffer::guard_value, memory.bytes()));
+    CUDA_CHECK(cudaStreamSynchronize(cudaStreamLegacy));  // the case's own stream does not wait
+  }
 
   gpu::ParameterLayout layout;
   gpu::DeviceMemory memory;
@@ -87,6 +91,7 @@ GpuLaunches model(GpuCase& c) {
   }
   auto* const logits = c.bf16("outputs/logits");
   auto* const head_input = c.bf16("outputs/head_input");
+  auto* const grad_logits = c.bf16("outputs/grad_logits");
   const auto bytes_of = [tokens](Index width) {
     return sizeof(__nv_bfloat16) * static_cast<std::size_t>(tokens * width);
   };
@@ -121,6 +126,18 @@ GpuLaunches model(GpuCase& c) {
                     continue;
                   }
                   CUDA_CHECK(cudaMemcpyAsync(to.at(stack.name), place, bytes,
+                                             cudaMemcpyDeviceToDevice, stream));
+                }
+              },
+          .finish =
+              [=](cudaStream_t stream) {
+                if (settings.head == gpu::HeadForm::fp8) {  // it stores codes of dz in its place
+                  softcap_loss_backward({tokens, static_cast<int>(config.vocabulary)},
+                                        device->model.logits(), device->model.logsumexp(),
+                                        batch.targets, settings.loss, grad_loss, grad_logits,
+                                        stream);
+                } else {
+                  CUDA_CHECK(cudaMemcpyAsync(grad_logits, device->model.logits(), logit_bytes,
                                              cudaMemcpyDeviceToDevice, stream));
                 }
               }};
