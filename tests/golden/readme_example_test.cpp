@@ -1,11 +1,10 @@
 #include <gtest/gtest.h>
 
-#include <cstdio>
-#include <cstdlib>
-#include <filesystem>
 #include <fstream>
 #include <sstream>
 #include <string>
+
+#include "tests/tools/python.h"
 
 // The Python in golden/README.md runs and says what it promises.
 
@@ -14,37 +13,20 @@ namespace {
 
 const std::string root = PAIREDHEAD_SOURCE_DIR;
 
-// An interpreter that has numpy and h5py; empty if there is none.
-std::string python() {
-  const char* chosen = std::getenv("PAIREDHEAD_PYTHON");
-  for (const std::string candidate : {chosen ? chosen : "", "python3", "/usr/bin/python3"}) {
-    const std::string probe = candidate + " -c 'import numpy, h5py' 2> /dev/null";
-    if (!candidate.empty() && std::system(probe.c_str()) == 0) return candidate;
-  }
-  return "";
-}
-
-std::string output_of(const std::string& command) {
-  std::string output;
-  FILE* pipe = popen(command.c_str(), "r");
-  if (pipe == nullptr) return "popen failed";
-  for (int c = std::fgetc(pipe); c != EOF; c = std::fgetc(pipe)) output += static_cast<char>(c);
-  EXPECT_EQ(pclose(pipe), 0) << command;
-  return output;
-}
-
 TEST(GoldenReadme, ExampleJudgesAGolden) {
-  const std::string interpreter = python();
-  if (interpreter.empty()) GTEST_SKIP() << "no Python with numpy and h5py";
+  SKIP_WITHOUT_PYTHON();
   std::ostringstream readme;
   readme << std::ifstream(root + "/golden/README.md").rdbuf();
   const std::string begin = "```python\n";
   const std::size_t start = readme.str().find(begin) + begin.size();
   const std::string script = readme.str().substr(start, readme.str().find("```", start) - start);
   const auto run = [&](const std::string& text) {
-    const std::string file = testing::TempDir() + "/pairedhead_readme_example.py";
+    const std::string file = ::testing::TempDir() + "/pairedhead_readme_example.py";
     std::ofstream(file) << text;
-    return output_of("cd '" + root + "' && " + interpreter + " '" + file + "' 2>&1");
+    const testing::Ran ran =
+        testing::run_shell("cd '" + root + "' && '" + *testing::python() + "' '" + file + "'");
+    EXPECT_EQ(ran.exit_code, 0) << ran.output;
+    return ran.output;
   };
 
   const std::string honest = run(script);

@@ -10,7 +10,8 @@
 #include <fstream>
 #include <optional>
 
-#include "tests/tools/run_program.h"
+#include "tests/tools/one_sentence.h"
+#include "tests/tools/python.h"
 #include "tests/tools/scratch_folder.h"
 #include "tools/verdict/poison.h"
 #include "tools/verify/run_case.h"
@@ -18,27 +19,10 @@
 namespace pairedhead {
 namespace {
 
+using testing::python;
 using testing::Ran;
 using testing::run_program;
 using testing::ScratchFolder;
-
-// An interpreter that has NumPy and h5py; $PAIREDHEAD_PYTHON goes first.
-std::optional<std::string> python() {
-  static const std::optional<std::string> found = []() -> std::optional<std::string> {
-    const char* chosen = std::getenv("PAIREDHEAD_PYTHON");
-    for (const std::string& candidate : {std::string(chosen ? chosen : ""), std::string("python3"),
-                                         std::string("/usr/bin/python3")}) {
-      if (candidate.empty()) continue;
-      const std::string probe = "'" + candidate + "' -c 'import numpy, h5py' >/dev/null 2>&1";
-      if (std::system(probe.c_str()) == 0) return candidate;
-    }
-    return std::nullopt;
-  }();
-  return found;
-}
-
-#define SKIP_WITHOUT_PYTHON() \
-  if (!python()) GTEST_SKIP() << "no Python with numpy and h5py (set PAIREDHEAD_PYTHON)"
 
 std::string example(const std::string& script) {
   return *python() + " -B " + PAIREDHEAD_SOURCE_DIR + "/tools/exec_example/" + script;
@@ -56,9 +40,7 @@ Ran verify(const std::string& command, const std::string& options, const std::st
 const std::string one_component = "--component attention_paired --cases 1";
 
 void expect_gone(const Ran& ran, const std::string& what) {
-  EXPECT_EQ(ran.exit_code, 2) << ran.output;
-  EXPECT_EQ(std::count(ran.output.begin(), ran.output.end(), '\n'), 1) << ran.output;
-  EXPECT_NE(ran.output.find(what), std::string::npos) << ran.output;
+  testing::expect_sentence(ran, what);
   EXPECT_NE(ran.output.find("component attention_paired with D=16 H=6 T=1"), std::string::npos)
       << ran.output;
 }

@@ -4,28 +4,20 @@
 #include <filesystem>
 
 #include "golden/golden_file.h"
-#include "tests/tools/run_program.h"
+#include "tests/tools/one_sentence.h"
 #include "tests/tools/scratch_folder.h"
 #include "tools/components/component.h"
 
 namespace pairedhead {
 namespace {
 
+using testing::expect_sentence;
 using testing::Ran;
 using testing::run_program;
 using testing::ScratchFolder;
 namespace fs = std::filesystem;
 
 const fs::path committed = fs::path(PAIREDHEAD_SOURCE_DIR) / "golden";
-
-// Lines that the program printed.
-std::ptrdiff_t lines(const std::string& text) { return std::count(text.begin(), text.end(), '\n'); }
-
-void expect_sentence(const Ran& ran, const std::string& part) {
-  EXPECT_EQ(ran.exit_code, 2) << ran.output;
-  EXPECT_EQ(lines(ran.output), 1) << ran.output;
-  EXPECT_NE(ran.output.find(part), std::string::npos) << ran.output;
-}
 
 // A small golden that the program has just written, and its one case.
 class WrittenGolden : public ::testing::Test {

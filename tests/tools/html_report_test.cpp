@@ -3,13 +3,12 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-#include <array>
-#include <cstdio>
 #include <fstream>
 #include <limits>
 #include <nlohmann/json.hpp>
 
-#include "tests/tools/fake_component.h"
+#include "tests/tools/fake_report.h"
+#include "tests/tools/run_program.h"
 #include "tests/tools/scratch_folder.h"
 #include "tools/report/html_page.h"
 #include "tools/report/write_file.h"
@@ -20,17 +19,6 @@ namespace {
 using ::testing::HasSubstr;
 using ::testing::Not;
 
-std::string output_of(const std::string& command) {
-  FILE* pipe = popen(command.c_str(), "r");
-  std::string output;
-  std::array<char, 4096> buffer;
-  while (const auto bytes = std::fread(buffer.data(), 1, buffer.size(), pipe)) {
-    output.append(buffer.data(), bytes);
-  }
-  pclose(pipe);
-  return output;
-}
-
 std::string replaced(std::string text, const std::string& from, const std::string& to) {
   for (auto at = text.find(from); at != std::string::npos; at = text.find(from, at + to.size())) {
     text.replace(at, from.size(), to);
@@ -40,7 +28,8 @@ std::string replaced(std::string text, const std::string& from, const std::strin
 
 std::string browser() {
   std::string path =
-      output_of("command -v chromium || command -v chromium-browser || command -v google-chrome");
+      run_shell("command -v chromium || command -v chromium-browser || command -v google-chrome")
+          .output;
   if (!path.empty()) path.pop_back();
   return path;
 }
@@ -52,9 +41,10 @@ nlohmann::json seen(const std::string& page, const std::string& script, const st
       "<script>document.body.textContent = JSON.stringify((() => {" + script + "})());</script>";
   write_file(folder / "page.html", page + probe);
   const std::string dom =
-      output_of(browser() + " --headless --no-sandbox --disable-gpu --user-data-dir='" +
+      run_shell(browser() + " --headless --no-sandbox --disable-gpu --user-data-dir='" +
                 (folder / "profile").string() + "' --window-size=1180,2000 " + option +
-                " --dump-dom 'file://" + (folder / "page.html").string() + "' 2>/dev/null");
+                " --dump-dom 'file://" + (folder / "page.html").string() + "' 2>/dev/null")
+          .output;
   const auto start = dom.find("<body>");
   const auto end = dom.find("</body>");
   EXPECT_NE(end, std::string::npos) << dom.substr(0, 400);
@@ -66,34 +56,15 @@ nlohmann::json seen(const std::string& page, const std::string& script, const st
   return nlohmann::json::parse(text);
 }
 
-// One component that passes at 2 of 8, one that fails at an element, one skipped, one of bits.
 struct Sample {
-  Report report;
+  Report report = fake_report();
   HtmlExtras extras;
 
   Sample() {
-    VerifyOptions options;
-    options.cases = 8;
-    options.target = "fake";
-    report.target = "fake";
-    FakeTarget honest(honest_averaging);
-    report.components.push_back(run_component(averaging(), honest, options));
     report.components[0].max.ratio = 2;
-    FakeTarget wrong = cheating([](const Parameters& p, const Arrays&, Arrays& out) {
-      if (p.integer("T") >= 4) out.at("grads/x").set(3, 1000);
-    });
-    Component failing = averaging();
-    failing.name = "failing";
-    report.components.push_back(run_component(failing, wrong, options));
-    FakeTarget skipping(honest_averaging);
-    skipping.skip_reason = "fused into <all>";
-    Component skipped = averaging();
-    skipped.name = "skipped";
-    report.components.push_back(run_component(skipped, skipping, options));
-    FakeTarget doubles(honest_doubling);
-    report.components.push_back(run_component(doubling(), doubles, options));
+    FakeTarget wrong = failing_target();
     const auto worst = worst_case(report);
-    extras.error_map = error_map(failing, wrong, worst->planned, worst->output);
+    extras.error_map = error_map(failing_component(), wrong, worst->planned, worst->output);
     extras.kills = {{"sign", "own", "a sign", "averaging", "y[0]", true, 1},
                     {"scale", "own", "a scale", "averaging", "", false, 60}};
     extras.training = {{{{0, 6, 3.0}, {10, 4, 3.0}}, {{0, 6, 3.0}, {10, 4.5, 3.0}}},
@@ -108,7 +79,7 @@ TEST(HtmlReport, IsOneFileWithoutScriptOrAnythingFromOutside) {
     EXPECT_THAT(page, Not(HasSubstr(foreign)));
   }
   EXPECT_THAT(page, HasSubstr("prefers-color-scheme: dark"));
-  EXPECT_THAT(page, HasSubstr("fused into &lt;all&gt;"));
+  EXPECT_THAT(page, HasSubstr("fused into &lt;all&gt; &amp; &quot;more&quot;"));
 }
 
 TEST(HtmlReport, ABrowserShowsWhatWasFound) {
@@ -141,7 +112,8 @@ TEST(HtmlReport, ABrowserShowsWhatWasFound) {
   ASSERT_EQ(page.at("components").size(), 4u);
   EXPECT_THAT(page["components"][0].get<std::string>(), HasSubstr("averaging 10 2 / 8"));
   EXPECT_THAT(page["components"][1].get<std::string>(), HasSubstr("FAILED"));
-  EXPECT_THAT(page["components"][2].get<std::string>(), HasSubstr("fused into <all> SKIPPED"));
+  EXPECT_THAT(page["components"][2].get<std::string>(),
+              HasSubstr("fused into <all> & \"more\" SKIPPED"));
   EXPECT_THAT(page["components"][3].get<std::string>(), HasSubstr("bit by bit PASSED"));
   EXPECT_NEAR(page.at("share").get<double>(), 0.25, 0.01);  // 2 of 8
   EXPECT_EQ(page.at("failure"), sample.report.components[1].failure->repro);

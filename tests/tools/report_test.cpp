@@ -5,48 +5,22 @@
 #include <nlohmann/json.hpp>
 #include <pugixml.hpp>
 
-#include "tests/tools/fake_component.h"
+#include "tests/tools/fake_report.h"
 #include "tests/tools/scratch_folder.h"
 #include "tools/report/write_file.h"
 
 namespace pairedhead::testing {
 namespace {
 
-// One component that passes, one that fails at D=6 H=2 T=4, one that is skipped, one of bits.
-Report sample() {
-  VerifyOptions options;
-  options.cases = 8;
-  options.target = "fake";
-  Report report;
-  report.target = "fake";
-  report.seed = 42;
-  FakeTarget honest(honest_averaging);
-  report.components.push_back(run_component(averaging(), honest, options));
-  FakeTarget wrong = cheating([](const Parameters& p, const Arrays&, Arrays& out) {
-    if (p.integer("T") >= 4) out.at("grads/x").set(3, 1000);
-  });
-  Component failing = averaging();
-  failing.name = "failing";
-  report.components.push_back(run_component(failing, wrong, options));
-  FakeTarget skipping(honest_averaging);
-  skipping.skip_reason = "fused into <all> & \"more\"";
-  Component skipped = averaging();
-  skipped.name = "skipped";
-  report.components.push_back(run_component(skipped, skipping, options));
-  FakeTarget doubles(honest_doubling);
-  report.components.push_back(run_component(doubling(), doubles, options));
-  return report;
-}
-
 TEST(Report, CountsAddUp) {
-  const Report report = sample();
+  const Report report = fake_report();
   EXPECT_EQ(report.cases(), 10 + 10 + 9);
   EXPECT_EQ(report.failed(), report.components[1].failed);
   EXPECT_GT(report.failed(), 0);
 }
 
 TEST(Report, JsonHasTheFieldsThatReadersRelyOn) {
-  const Report report = sample();
+  const Report report = fake_report();
   const auto json = nlohmann::json::parse(json_report(report));
   EXPECT_EQ(json.at("target"), "fake");
   EXPECT_EQ(json.at("seed"), 42);
@@ -82,7 +56,7 @@ TEST(Report, JsonHasTheFieldsThatReadersRelyOn) {
 }
 
 TEST(Report, JUnitParsesAndCounts) {
-  const Report report = sample();
+  const Report report = fake_report();
   pugi::xml_document document;
   ASSERT_TRUE(document.load_string(junit_report(report).c_str()));
   const auto suite = document.child("testsuites").child("testsuite");
@@ -100,7 +74,7 @@ TEST(Report, JUnitParsesAndCounts) {
 }
 
 TEST(Report, WordsOfATargetMayHoldAnyBytes) {
-  Report report = sample();
+  Report report = fake_report();
   report.components[1].failure->smallest.verdict.reason = "bad \x01 \xff bytes";
   EXPECT_NO_THROW(nlohmann::json::parse(json_report(report)));
   pugi::xml_document document;
@@ -109,7 +83,7 @@ TEST(Report, WordsOfATargetMayHoldAnyBytes) {
 }
 
 TEST(Report, ConsoleNamesEveryComponentAndTheRepeatLine) {
-  const std::string text = console_report(sample(), false);
+  const std::string text = console_report(fake_report(), false);
   EXPECT_NE(text.find("averaging"), std::string::npos);
   EXPECT_NE(text.find("PASSED"), std::string::npos);
   EXPECT_NE(text.find("SKIPPED (fused into"), std::string::npos);
@@ -117,7 +91,7 @@ TEST(Report, ConsoleNamesEveryComponentAndTheRepeatLine) {
   EXPECT_NE(text.find("repeat    pairedhead verify --target fake --component failing --case"),
             std::string::npos);
   EXPECT_EQ(text.find('\033'), std::string::npos);
-  EXPECT_NE(console_report(sample(), true).find('\033'), std::string::npos);
+  EXPECT_NE(console_report(fake_report(), true).find('\033'), std::string::npos);
 }
 
 TEST(Report, PathsAreCheckedBeforeTheRun) {
@@ -132,7 +106,7 @@ TEST(Report, FilesAppearWholeOrNotAtAll) {
   const ScratchFolder folder;
   const auto path = folder / "out.json";
   write_file(path, "old");
-  write_report(path, sample());
+  write_report(path, fake_report());
   EXPECT_EQ(nlohmann::json::parse(text_of(path)).at("seed"), 42);
   EXPECT_EQ(folder.files(), 1u);  // no temporary file is left
 

@@ -14,10 +14,8 @@ struct Ran {
   std::string output;  // standard output and standard error
 };
 
-// Runs the program under test with these arguments, as a shell would.
-inline Ran run_program(const std::string& arguments) {
-  const std::string command = std::string("'") + PAIREDHEAD_BINARY + "' " + arguments + " 2>&1";
-  FILE* pipe = popen(command.c_str(), "r");
+inline Ran run_shell(const std::string& command) {
+  FILE* pipe = popen(("{ " + command + "\n} 2>&1").c_str(), "r");
   if (pipe == nullptr) throw std::runtime_error("popen failed: " + command);
   Ran ran{-1, ""};
   std::array<char, 4096> buffer;
@@ -27,6 +25,14 @@ inline Ran run_program(const std::string& arguments) {
   const int status = pclose(pipe);
   ran.exit_code = WIFEXITED(status) ? WEXITSTATUS(status) : 128;
   return ran;
+}
+
+// How a shell names the program under test.
+inline std::string program() { return std::string("'") + PAIREDHEAD_BINARY + "'"; }
+
+// Runs it with these arguments.
+inline Ran run_program(const std::string& arguments) {
+  return run_shell(program() + " " + arguments);
 }
 
 }  // namespace pairedhead::testing
