@@ -7,6 +7,7 @@
 
 #include "golden/hdf5_file.h"
 #include "tests/tools/scratch_folder.h"
+#include "tools/train/finite_state.h"
 
 namespace pairedhead::testing {
 namespace {
@@ -142,6 +143,22 @@ TEST_F(DamagedCheckpoint, ASaveThatFailsLeavesTheOldOne) {
                InputError);
   EXPECT_TRUE(text_of(file_) == before);
   EXPECT_EQ(folder_.files(), 2u);  // nothing half-written is left
+}
+
+TEST_F(DamagedCheckpoint, WhatIsNotFiniteDoesNotReplaceTheLastOne) {
+  const std::string before = text_of(file_);
+  TrainerState state = start(settings_);
+  state.step = 3;
+  state.parameters.at("lm_head")[17] = NAN;
+  try {
+    write_checkpoint(file_, state, settings_, synthetic);
+    ADD_FAILURE() << "a state that is no number was saved";
+  } catch (const NonFiniteState& error) {
+    EXPECT_STREQ(error.what(),
+                 "step 3: parameters/lm_head[1, 1]: expected a finite value to save, got none");
+  }
+  EXPECT_TRUE(text_of(file_) == before);
+  EXPECT_EQ(folder_.files(), 1u);
 }
 
 std::string weights_complaint(const ParameterSet<double>& weights) {

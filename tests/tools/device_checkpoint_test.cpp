@@ -10,6 +10,7 @@
 #include "reference/random.h"
 #include "tests/tools/scratch_folder.h"
 #include "tools/train/checkpoint.h"
+#include "tools/train/finite_state.h"
 
 namespace pairedhead::testing {
 namespace {
@@ -17,7 +18,7 @@ namespace {
 using ::testing::HasSubstr;
 using namespace reference;
 
-// A trainer's state in host memory, filled with any bits, those of NaN among them.
+// A trainer's state in host memory, filled with any bits of finite numbers.
 class State {
  public:
   explicit State(std::uint64_t seed) {
@@ -32,10 +33,17 @@ class State {
       }
     }
     Random random(seed);
-    for (auto& elements : memory_) {
+    for (std::size_t i = 0; i < tensors_.size(); ++i) {
+      auto& elements = memory_[i];
       for (std::byte& byte : elements) byte = static_cast<std::byte>(random.integer(0, 255));
+      const std::size_t size = size_of(tensors_[i].dtype);
+      if (tensors_[i].dtype != DType::uint16) {  // the exponent's first bit lies in the last byte
+        for (std::size_t at = size - 1; at < elements.size(); at += size) {
+          elements[at] &= std::byte{0xbf};
+        }
+      }
+      tensors_[i].data = elements.data();
     }
-    for (std::size_t i = 0; i < tensors_.size(); ++i) tensors_[i].data = memory_[i].data();
   }
 
   const std::vector<gpu::StateTensor>& tensors() const { return tensors_; }
@@ -45,6 +53,11 @@ class State {
       if (!tensor.name.starts_with("parameters/")) continue;
       const Array array = to_array(parameters.at(tensor.name.substr(11)), tensor.dtype);
       std::memcpy(tensor.data, array.bytes.data(), array.bytes.size());
+    }
+  }
+  void set_bits(const std::string& name, std::size_t byte, std::uint16_t bits) {
+    for (const gpu::StateTensor& tensor : tensors_) {
+      if (tensor.name == name) std::memcpy(static_cast<char*>(tensor.data) + byte, &bits, 2);
     }
   }
   bool operator==(const State& other) const { return memory_ == other.memory_; }
@@ -197,6 +210,31 @@ TEST_F(DeviceCheckpointFile, DamageIsFound) {
     ASSERT_TRUE(state == state_) << "byte " << i * bytes.size() / 201;
   }
   EXPECT_GT(found, 150);
+}
+
+TEST_F(DeviceCheckpointFile, WhatIsNotFiniteDoesNotReplaceTheLastOne) {
+  const std::string before = text_of(file_);
+  const auto refusal = [&](const State& state) -> std::string {
+    try {
+      write(state);
+      return "";
+    } catch (const NonFiniteState& error) {
+      return error.what();
+    }
+  };
+  State other(2);
+  other.set_bits("parameters/attn_gate_bank", 2 * 3, 0x7f80);  // infinity in bf16
+  EXPECT_THAT(refusal(other), HasSubstr("step 7: parameters/attn_gate_bank["));
+  EXPECT_THAT(refusal(other), HasSubstr("3]: expected a finite value to save"));
+  other = State(2);
+  other.set_bits("normuon/c_fc.0/moment", 4 * 5 + 2, 0xffc0);  // NaN in fp32
+  EXPECT_THAT(refusal(other), HasSubstr("normuon/c_fc.0/moment[0, 5]"));
+  other = State(2);
+  other.set_bits("normuon/c_fc.0/mantissa", 0, 0x7f80);  // no number with an exponent
+  EXPECT_EQ(refusal(other), "");
+  write(state_);
+  EXPECT_TRUE(text_of(file_) == before);
+  EXPECT_EQ(folder_.files(), 1u);
 }
 
 TEST_F(DeviceCheckpointFile, ASaveThatFailsLeavesTheOldOne) {

@@ -5,6 +5,7 @@
 #include <cmath>
 
 #include "golden/hdf5_file.h"
+#include "tools/train/finite_state.h"
 
 namespace pairedhead {
 namespace {
@@ -70,30 +71,34 @@ void write_checkpoint(const std::filesystem::path& path, const TrainerState& sta
                {state.step, state.split, state.long_blocks, state.position, state.rotary});
   file.attribute("/", "ranks", static_cast<std::uint64_t>(settings.ranks));
 
+  const auto save = [&](const std::string& name, const Tensor<double>& tensor, DType dtype) {
+    require_finite(state.step, name, tensor);
+    file.dataset(name, tensor, dtype);
+  };
   file.group("parameters");
   for (const auto& [name, tensor] : state.parameters) {
-    file.dataset("parameters/" + name, tensor, stored_dtype(table, name));
+    save("parameters/" + name, tensor, stored_dtype(table, name));
   }
   file.group("normuon");
   for (const auto& [name, normuon] : state.normuon) {
     file.group("normuon/" + name);
-    file.dataset("normuon/" + name + "/moment", normuon.moment, DType::fp32);
-    file.dataset("normuon/" + name + "/second_moment", normuon.second_moment, DType::fp32);
+    save("normuon/" + name + "/moment", normuon.moment, DType::fp32);
+    save("normuon/" + name + "/second_moment", normuon.second_moment, DType::fp32);
     file.dataset("normuon/" + name + "/mantissa", mantissa_array(normuon.mantissa));
   }
   file.group("adam");
   for (const auto& [name, moments] : state.adam) {
     file.group("adam/" + name);
     file.attribute("adam/" + name, "updates", static_cast<std::uint64_t>(moments.updates));
-    file.dataset("adam/" + name + "/first", moments.first, DType::fp32);
-    file.dataset("adam/" + name + "/second", moments.second, DType::fp32);
+    save("adam/" + name + "/first", moments.first, DType::fp32);
+    save("adam/" + name + "/second", moments.second, DType::fp32);
   }
   file.group("pending");
   for (std::size_t rank = 0; rank < state.pending.size(); ++rank) {
     const std::string group = "pending/" + std::to_string(rank);
     file.group(group);
     for (const auto& [name, gradient] : state.pending[rank]) {
-      file.dataset(group + "/" + name, gradient, stored_dtype(table, name));
+      save(group + "/" + name, gradient, stored_dtype(table, name));
     }
   }
   file.commit();

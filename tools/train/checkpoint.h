@@ -14,7 +14,8 @@ namespace pairedhead {
 // All values as they are computed with (float64), all data with checksums.
 
 // Replaces `path` by the state, whole or not at all: whatever happens meanwhile, the last good one
-// is there. Throws InputError where it cannot be written.
+// is there. Throws InputError where it cannot be written, NonFiniteState where nothing could go on
+// from it.
 void write_checkpoint(const std::filesystem::path& path, const reference::TrainerState& state,
                       const reference::TrainerSettings& settings, const RunIdentity& run);
 

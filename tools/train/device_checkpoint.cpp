@@ -3,6 +3,8 @@
 #include <set>
 #include <string>
 
+#include "tools/train/finite_state.h"
+
 namespace pairedhead {
 namespace {
 
@@ -46,6 +48,7 @@ void write_device_checkpoint(const std::filesystem::path& path, const RunWords& 
   for (const gpu::StateTensor& tensor : tensors) {
     std::vector<std::byte> elements = room_for(tensor);
     download(tensor, elements.data());
+    require_finite(progress.step, tensor.name, tensor.dtype, tensor.shape, elements.data());
     groups.make_for(tensor.name);
     file.bits(tensor.name, tensor.dtype, tensor.shape, elements.data());
   }

@@ -19,7 +19,8 @@ namespace pairedhead {
 using TensorDownload = std::function<void(const gpu::StateTensor& tensor, void* elements)>;
 using TensorUpload = std::function<void(const gpu::StateTensor& tensor, const void* elements)>;
 
-// Replaces `path` by the state, whole or not at all. Throws InputError where it cannot be written.
+// Replaces `path` by the state, whole or not at all. Throws InputError where it cannot be written,
+// NonFiniteState where nothing could go on from it.
 void write_device_checkpoint(const std::filesystem::path& path, const RunWords& words,
                              const gpu::TrainerProgress& progress,
                              const reference::BatchPosition& position,
