@@ -1,5 +1,7 @@
 #include "golden/array.h"
 
+#include <algorithm>
+#include <bit>
 #include <cmath>
 
 #include "reference/fp8.h"
@@ -61,7 +63,18 @@ Array to_array(const Tensor<double>& tensor, DType dtype) {
 
 Tensor<double> to_tensor(const Array& array) {
   Tensor<double> tensor(array.shape);
-  for (Index i = 0; i < tensor.size(); ++i) tensor[i] = array.at(i);
+  // The types of nearly all arrays in loops without a switch; bf16 is the upper half of fp32.
+  if (array.dtype == DType::bf16) {
+    std::transform(
+        array.as<std::uint16_t>(), array.as<std::uint16_t>() + array.size(), tensor.data(),
+        [](std::uint16_t bits) {
+          return static_cast<double>(std::bit_cast<float>(static_cast<std::uint32_t>(bits) << 16));
+        });
+  } else if (array.dtype == DType::fp32) {
+    std::copy_n(array.as<float>(), array.size(), tensor.data());
+  } else {
+    for (Index i = 0; i < tensor.size(); ++i) tensor[i] = array.at(i);
+  }
   return tensor;
 }
 

@@ -2,12 +2,14 @@
 
 #include <gtest/gtest.h>
 
+#include <bit>
 #include <cmath>
 #include <limits>
 
 #include "reference/dtype.h"
 #include "reference/random.h"
 #include "reference/scalar.h"
+#include "reference/stored_at_random.h"
 
 namespace pairedhead {
 namespace {
@@ -146,6 +148,25 @@ TEST(StoredAtRandom, LeavesTheRestAlone) {
   EXPECT_EQ(stored_at_random(DType::fp64, 1.003, 1), 1.003);
   EXPECT_EQ(stored_at_random(DType::bf16, 0, 1), 0);
   EXPECT_EQ(stored_at_random(DType::bf16, infinity, 1), infinity);
+}
+
+TEST(StoredAtRandom, IsTheSameForManyValuesAtOnce) {
+  const double infinity = std::numeric_limits<double>::infinity();
+  std::vector<double> values = {0.0, -0.0, infinity, -infinity, NAN, 1e-310, 0x1p-126, 1e300};
+  while (values.size() < 1000) {
+    for (const double value : sample_values()) values.push_back(value);
+  }
+  for (const DType dtype : {DType::bf16, DType::fp32, DType::fp64, DType::int32}) {
+    for (const std::size_t count : std::vector<std::size_t>{0, 1, 8, 255, 257, values.size()}) {
+      std::vector<double> stored(values.begin(), values.begin() + static_cast<Index>(count));
+      stored_at_random(dtype, stored, 3, stored);
+      for (std::size_t i = 0; i < count; ++i) {
+        const double alone = stored_at_random(dtype, values[i], 3);
+        ASSERT_EQ(std::bit_cast<std::uint64_t>(stored[i]), std::bit_cast<std::uint64_t>(alone))
+            << values[i];
+      }
+    }
+  }
 }
 
 TEST(Rounding, RoundsTensorsElementByElement) {
