@@ -4,6 +4,7 @@
 #define H5_USE_110_API
 #include <hdf5.h>
 
+#include <algorithm>
 #include <filesystem>
 #include <string>
 #include <utility>
@@ -24,10 +25,12 @@ class Handle {
     std::swap(close_, other.close_);
     return *this;
   }
-  ~Handle() { reset(); }
-  void reset() {
-    if (id_ >= 0) close_(id_);
+  ~Handle() { close(); }
+  // Whether the library could: it writes some of what it was given only now.
+  bool close() {
+    const bool good = id_ < 0 || close_(id_) >= 0;
     id_ = -1;
+    return good;
   }
   bool valid() const { return id_ >= 0; }
   hid_t get() const { return id_; }
@@ -44,7 +47,8 @@ inline void switch_off_error_printing() {
   static_cast<void>(once);
 }
 
-// What the library said about the innermost failure of its last call.
+// What the library said about the innermost failure of its last call; of a failed call of the
+// system only the system's own words, "No space left on device".
 inline std::string last_message() {
   std::string message;
   H5Ewalk2(
@@ -54,6 +58,11 @@ inline std::string last_message() {
         return 0;
       },
       &message);
+  const std::string before = "error message = '";
+  if (const auto at = message.find(before); at != std::string::npos) {
+    message.erase(0, at + before.size());
+    message.resize(std::min(message.find('\''), message.size()));
+  }
   return message.empty() ? "an error of the HDF5 library" : message;
 }
 

@@ -93,11 +93,12 @@ struct Writer::State {
              H5Pset_fletcher32(creation.get()) >= 0;
     }
     check(good, name);
-    const Handle dataset(H5Dcreate2(file.get(), name.c_str(), file_type, space.get(), H5P_DEFAULT,
-                                    creation.get(), H5P_DEFAULT),
-                         H5Dclose);
+    Handle dataset(H5Dcreate2(file.get(), name.c_str(), file_type, space.get(), H5P_DEFAULT,
+                              creation.get(), H5P_DEFAULT),
+                   H5Dclose);
     check(dataset.valid() &&
-              H5Dwrite(dataset.get(), memory_type, H5S_ALL, H5S_ALL, H5P_DEFAULT, values) >= 0,
+              H5Dwrite(dataset.get(), memory_type, H5S_ALL, H5S_ALL, H5P_DEFAULT, values) >= 0 &&
+              dataset.close(),
           name);
   }
 };
@@ -119,15 +120,17 @@ Writer::Writer(std::filesystem::path path, Compression compression)
   Handle file(H5Fcreate(state_->temporary.c_str(), H5F_ACC_TRUNC, creation.get(), access.get()),
               H5Fclose);
   if (!file.valid()) {
-    fail(state_->path, "", "a place that can be written",
-         errno != 0 ? std::strerror(errno) : last_message());
+    const std::string reason = errno != 0 ? std::strerror(errno) : last_message();
+    std::error_code ignored;  // there may be a file already, with nothing in it
+    std::filesystem::remove(state_->temporary, ignored);
+    fail(state_->path, "", "a place that can be written", reason);
   }
   state_->file = std::move(file);
 }
 
 Writer::~Writer() {
   if (!state_->committed) {
-    state_->file.reset();
+    state_->file.close();
     std::error_code ignored;
     std::filesystem::remove(state_->temporary, ignored);
   }
@@ -195,8 +198,7 @@ void Writer::bits(const std::string& path, DType dtype, const Shape& shape, cons
 
 void Writer::commit() {
   State& state = *state_;
-  state.check(H5Fflush(state.file.get(), H5F_SCOPE_LOCAL) >= 0, "");
-  state.file.reset();
+  state.check(H5Fflush(state.file.get(), H5F_SCOPE_LOCAL) >= 0 && state.file.close(), "");
   const int descriptor = open(state.temporary.c_str(), O_RDONLY | O_CLOEXEC);
   const bool synced = descriptor >= 0 && fsync(descriptor) == 0;
   if (descriptor >= 0) close(descriptor);

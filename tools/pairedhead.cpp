@@ -14,6 +14,7 @@
 #include "tools/golden/golden_command.h"
 #include "tools/info/info_command.h"
 #include "tools/mutants/mutants_command.h"
+#include "tools/report/write_file.h"
 #include "tools/selftest/selftest_command.h"
 #include "tools/train/train_command.h"
 #include "tools/verify/verify_command.h"
@@ -85,7 +86,9 @@ int main(int argc, char** argv) {
   keep_freed_memory();
   try {
     pairedhead::stand_by_for_rehearsals();
-    return run(argc, argv);
+    const int exit_code = run(argc, argv);
+    pairedhead::flush_standard_output();
+    return exit_code;
   } catch (const pairedhead::InputError& error) {
     fmt::print(stderr, "pairedhead: {}\n", error.what());
     return 2;
@@ -93,7 +96,9 @@ int main(int argc, char** argv) {
     fmt::print(stderr, "pairedhead: {}\n", error.what());
     return 3;
   } catch (const std::exception& error) {
-    fmt::print(stderr, "pairedhead: unexpected: {}\n", error.what());
+    // A print that fails throws what has no words for where.
+    const char* where = std::ferror(stdout) != 0 ? "standard output" : "unexpected";
+    fmt::print(stderr, "pairedhead: {}: {}\n", where, error.what());
     return 2;
   }
 }

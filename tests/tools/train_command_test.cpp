@@ -15,9 +15,10 @@
 #include "reference/parameters.h"
 #include "reference/random.h"
 #include "reference/shards.h"
-#include "tests/tools/run_program.h"
+#include "tests/tools/one_sentence.h"
 #include "tests/tools/scratch_folder.h"
 #include "tools/report/training_curve.h"
+#include "tools/train/checkpoint.h"
 
 namespace pairedhead::testing {
 namespace {
@@ -26,13 +27,6 @@ using ::testing::HasSubstr;
 
 std::string tiny(const std::filesystem::path& out, const std::string& more = "") {
   return "train --config tiny --data synthetic --device cpu --out '" + out.string() + "' " + more;
-}
-
-void expect_bad_input(const std::string& arguments, const std::string& sentence) {
-  const Ran ran = run_program(arguments);
-  EXPECT_EQ(ran.exit_code, 2) << ran.output;
-  EXPECT_THAT(ran.output, HasSubstr(sentence)) << arguments;
-  EXPECT_EQ(std::count(ran.output.begin(), ran.output.end(), '\n'), 1) << ran.output;
 }
 
 // Starts the program and returns at once.
@@ -121,9 +115,7 @@ TEST(TrainCommand, ADeviceThatIsNotThereIsOneSentence) {
   ASSERT_EQ(setenv("CUDA_VISIBLE_DEVICES", "", 1), 0);
   const Ran ran = run_program(gpu);
   EXPECT_EQ(unsetenv("CUDA_VISIBLE_DEVICES"), 0);
-  EXPECT_EQ(ran.exit_code, 3) << ran.output;
-  EXPECT_THAT(ran.output, HasSubstr("pairedhead: --device gpu: "));
-  EXPECT_EQ(std::count(ran.output.begin(), ran.output.end(), '\n'), 1) << ran.output;
+  expect_sentence(ran, "--device gpu: ", 3);
   EXPECT_FALSE(std::filesystem::exists(out));
   expect_bad_input(gpu + "--storage exact", "--storage: expected --device cpu, got --device gpu");
 }
@@ -143,12 +135,16 @@ std::filesystem::path shard_of(Index tokens, Index bos, const std::filesystem::p
 
 TEST(TrainCommand, ShardsThatWillNotDoAreOneSentence) {
   const ScratchFolder folder;
+  const Index bos = reference::config_named("tiny").bos;
   const auto run = [&](const std::filesystem::path& shard, const std::string& more) {
     return "train --config tiny --data '" + shard.string() + "' --out '" +
            (folder / "run").string() + "' " + more;
   };
-  const Index bos = reference::config_named("tiny").bos;
   expect_bad_input(run(shard_of(5000, 50256, folder / "gpt2.bin"), ""), "gpt2.bin");
+  expect_bad_input("train --config small --data '" +
+                       shard_of(5000, bos, folder / "tiny.bin").string() + "' --out '" +
+                       (folder / "run").string() + "'",
+                   "tiny.bin");
   std::filesystem::remove_all(folder / "run");
   // The thread that reads ahead finds the end; the run hears of it where it gets there.
   const auto shard = shard_of(8 * 70, bos, folder / "short.bin");
@@ -192,20 +188,16 @@ TEST(TrainCommand, InitialParametersTravel) {
   EXPECT_FALSE(text_of(folder / "a/checkpoint.h5") == text_of(folder / "c/checkpoint.h5"));
 }
 
-TEST(TrainCommand, AFullDiskLosesNothing) {
+TEST(TrainCommand, ALimitOfFileSizesLosesNothing) {
   const ScratchFolder folder;
   const auto out = folder / "run";
   ASSERT_EQ(run_program(tiny(out, "--steps 1")).exit_code, 0);
   const std::string saved = text_of(out / "checkpoint.h5");
   // No file may grow past 4 MB; a checkpoint is larger.
-  const std::string program = std::string("'") + PAIREDHEAD_BINARY + "' ";
-  const std::string command = "ulimit -f 4000; " + program + tiny(out, "--resume --steps 2") +
-                              " > '" + (folder / "said").string() + "' 2>&1";
-  const int status = std::system(("bash -c \"" + command + "\"").c_str());
-  EXPECT_EQ(WEXITSTATUS(status), 2);
-  const std::string said = text_of(folder / "said");
-  EXPECT_THAT(said, HasSubstr("checkpoint.h5: "));
-  EXPECT_THAT(said, HasSubstr("to write it"));
+  const Ran ran = run_shell("ulimit -f 8000; " + program() + " " + tiny(out, "--resume --steps 2"));
+  EXPECT_EQ(ran.exit_code, 2);
+  EXPECT_THAT(ran.output, HasSubstr("checkpoint.h5: "));
+  EXPECT_THAT(ran.output, HasSubstr("to write it"));
   EXPECT_TRUE(text_of(out / "checkpoint.h5") == saved);
   for (const auto& entry : std::filesystem::directory_iterator(out)) {
     EXPECT_EQ(entry.path().string().find(".part"), std::string::npos) << entry.path();
@@ -284,17 +276,49 @@ TEST(TrainCommand, ANonFiniteLossNamesStepBatchAndCheckpoint) {
                                                    "loss, got none; there is no checkpoint yet"));
 }
 
+// A checkpoint whose weights are finite, but will not be long: what comes of it never replaces it.
+TEST(TrainCommand, AStateThatIsNotFiniteLeavesTheLastCheckpoint) {
+  const ScratchFolder folder;
+  const auto file = folder / "run/checkpoint.h5";
+  ASSERT_EQ(run_program(tiny(folder / "run", "--steps 1")).exit_code, 0);
+  reference::TrainerSettings settings;
+  settings.config = reference::config_named("tiny");
+  const RunIdentity run{"synthetic, seed 1"};
+  reference::TrainerState state = read_checkpoint(file, settings, run);
+  for (double& x : state.parameters.at("lm_head").values()) x *= 1e306;
+  write_checkpoint(file, state, settings, run);
+  const std::string saved = text_of(file);
+  const Ran ran = run_program(tiny(folder / "run", "--resume --save-every 1"));
+  EXPECT_EQ(ran.exit_code, 1) << ran.output;
+  EXPECT_THAT(ran.output, ::testing::ContainsRegex("pairedhead: step [0-9]+.*expected a finite "
+                                                   ".*; the last checkpoint is .*/run/checkpoint.h5"
+                                                   ", before step 1\n"));
+  EXPECT_TRUE(text_of(file) == saved);
+}
+
+TEST(TrainCommand, ADamagedCheckpointIsOneSentence) {
+  const ScratchFolder folder;
+  const auto out = folder / "run";
+  const auto file = out / "checkpoint.h5";
+  ASSERT_EQ(run_program(tiny(out, "--steps 1")).exit_code, 0);
+  const std::string good = text_of(file), log = text_of(out / "log.jsonl");
+  std::string damaged = good;
+  damaged[good.size() / 2] ^= 1;
+  for (const std::string& bytes : {std::string(), good.substr(0, good.size() / 2), damaged}) {
+    std::ofstream(file, std::ios::binary | std::ios::trunc) << bytes;
+    expect_bad_input(tiny(out, "--resume"), "checkpoint.h5: ");
+    EXPECT_TRUE(text_of(file) == bytes);
+    EXPECT_TRUE(text_of(out / "log.jsonl") == log);
+  }
+}
+
 // Targets that are the inputs are the simplest way to see the future.
 TEST(TrainCommand, AModelThatSeesTheFutureIsStopped) {
   const ScratchFolder folder;
-  const std::string program =
-      std::string("'") + PAIREDHEAD_BINARY + "-mutants' --plant targets_unshifted ";
-  const std::string command =
-      program + tiny(folder / "run") + " > '" + (folder / "said").string() + "' 2>&1";
-  const int status = std::system(command.c_str());
-  const std::string said = text_of(folder / "said");
-  EXPECT_EQ(WEXITSTATUS(status), 1) << said;
-  EXPECT_THAT(said, HasSubstr("the model sees the future"));
+  const Ran ran = run_shell(std::string("'") + PAIREDHEAD_BINARY +
+                            "-mutants' --plant targets_unshifted " + tiny(folder / "run"));
+  EXPECT_EQ(ran.exit_code, 1) << ran.output;
+  EXPECT_THAT(ran.output, HasSubstr("the model sees the future"));
   EXPECT_THAT(text_of(folder / "run/report.html"), HasSubstr("The model sees the future"));
 }
 

@@ -5,6 +5,7 @@
 
 #include <chrono>
 #include <cstdio>
+#include <exception>
 #include <memory>
 #include <utility>
 #include <vector>
@@ -15,6 +16,7 @@
 #include "tools/report/write_file.h"
 #include "tools/train/batch_reader.h"
 #include "tools/train/checkpoint.h"
+#include "tools/train/finite_state.h"
 #include "tools/train/stop_signal.h"
 #include "tools/train/training_device.h"
 #include "tools/train/training_log.h"
@@ -81,7 +83,7 @@ std::string cost_words(const StepCost& cost) {
 template <class... Values>
 void say(fmt::format_string<Values...> format, Values&&... values) {
   fmt::print(format, std::forward<Values>(values)...);
-  std::fflush(stdout);
+  flush_standard_output();
 }
 
 std::string floor_words(const std::optional<double>& floor) {
@@ -118,6 +120,7 @@ class Run {
   void write_page(const std::string& verdict, bool good) const;
   std::string last_checkpoint() const;
   int stopped(const char* signal);
+  int not_finite(const std::exception& error) const;
 
   const TrainOptions& options_;
   TrainerSettings settings_;
@@ -240,6 +243,11 @@ int Run::stopped(const char* signal) {
   return 2;
 }
 
+int Run::not_finite(const std::exception& error) const {
+  if (log_) fmt::print(stderr, "pairedhead: {}; {}\n", error.what(), last_checkpoint());
+  return 1;
+}
+
 // The same run with other roundings, for the band that they make; no checkpoint and no validation.
 void Run::train_member(Index member) {
   TrainerSettings settings = settings_;
@@ -290,11 +298,12 @@ int Run::train() {
       if (options_.save_every > 0 && device_->step() % options_.save_every == 0) save();
       if (progress) progress->step("training");
     }
+    save();
   } catch (const reference::NonFiniteLoss& error) {
-    if (log_) fmt::print(stderr, "pairedhead: {}; {}\n", error.what(), last_checkpoint());
-    return 1;
+    return not_finite(error);
+  } catch (const NonFiniteState& error) {
+    return not_finite(error);
   }
-  save();
   if (!log_) return 0;
   for (Index member = 1; member <= options_.ensemble && !stop.received(); ++member) {
     train_member(member);

@@ -1,5 +1,6 @@
 #include "tools/train/training_log.h"
 
+#include <cerrno>
 #include <nlohmann/json.hpp>
 #include <optional>
 
@@ -36,8 +37,9 @@ TrainingLog::TrainingLog(std::filesystem::path path, Index first_step) : path_(s
 }
 
 void TrainingLog::write(const std::string& line) {
+  errno = 0;
   stream_ << line << std::endl;
-  if (!stream_) throw InputError(path_.string() + ": expected a file that can be written");
+  if (!stream_) fail_to_write(path_.string(), errno);
 }
 
 void TrainingLog::add(Index step, const reference::StepLosses& losses,
