@@ -12,6 +12,7 @@
 #include "golden/hdf5_file.h"
 #include "reference/random.h"
 #include "reference/spec_version.h"
+#include "tests/refusal.h"
 
 namespace pairedhead {
 namespace {
@@ -97,18 +98,6 @@ void expect_equal(const GoldenCase& a, const GoldenCase& b) {
   for (const auto& [key, value] : a.scale) expect_equal(value, b.scale.at(key));
 }
 
-// The sentence of the InputError that `action` throws; a failure if it throws none.
-template <class Action>
-std::string sentence(Action action) {
-  try {
-    action();
-  } catch (const InputError& error) {
-    return error.what();
-  }
-  ADD_FAILURE() << "no InputError";
-  return "";
-}
-
 TEST_F(GoldenFile, ReadsWhatWasWritten) {
   const std::vector<GoldenCase> cases = {example("case_b", 0xfedcba9876543210ull),
                                          example("case_a", 2)};
@@ -159,7 +148,7 @@ TEST_F(GoldenFile, WritingIsAllOrNothing) {
   EXPECT_THROW(write_golden(file("x.h5"), {example("a", 1), second}), InputError);
   EXPECT_EQ(bytes(file("x.h5")), before);
   EXPECT_EQ(std::distance(fs::directory_iterator(file("")), {}), 1);
-  EXPECT_THAT(sentence([&] { write_golden(file("none") / "x.h5", {example("a", 1)}); }),
+  EXPECT_THAT(refusal([&] { write_golden(file("none") / "x.h5", {example("a", 1)}); }),
               HasSubstr("x.h5: expected a place that can be written"));
 }
 
@@ -168,7 +157,7 @@ TEST_F(GoldenFile, RefusesWhatBreaksTheSchema) {
   const auto refused = [&](auto damage) {
     GoldenCase golden = example("a", 1);
     damage(golden);
-    return sentence([&] { write_golden(file("x.h5"), {golden}); });
+    return refusal([&] { write_golden(file("x.h5"), {golden}); });
   };
   EXPECT_THAT(refused([](GoldenCase& g) { g.origin = "hearsay"; }),
               HasSubstr("a attribute origin: expected reference, oracle or record"));
@@ -211,7 +200,7 @@ TEST_F(GoldenFile, RefusesIncompleteFiles) {
       write(writer);
       writer.commit();
     }
-    return sentence([&] { read_golden(file("x.h5")); });
+    return refusal([&] { read_golden(file("x.h5")); });
   };
   const auto complete = [](hdf5::Writer& writer) {
     writer.attribute("a", "seed", std::uint64_t{1});
@@ -257,7 +246,7 @@ TEST_F(GoldenFile, RefusesAnUnknownDtype) {
   const std::size_t word = content.find("fp32");  // no checksums in this file
   ASSERT_NE(word, std::string::npos);
   write_bytes(file("x.h5"), content.replace(word, 4, "fp23"));
-  EXPECT_THAT(sentence([&] { read_batch(file("x.h5")); }),
+  EXPECT_THAT(refusal([&] { read_batch(file("x.h5")); }),
               HasSubstr("case_0/inputs/q attribute dtype: expected one of bf16, fp32, fp64, int32, "
                         "uint16, e4m3, e5m2, got fp23"));
 }
@@ -267,24 +256,24 @@ TEST_F(GoldenFile, RefusesInputsThatAreNotFinite) {
   batch.arrays["inputs/x"] = Array(DType::fp32, {2, 2});
   batch.arrays["inputs/x"].set(2, NAN);
   write_batch(file("x.h5"), {batch});
-  EXPECT_THAT(sentence([&] { read_batch(file("x.h5")); }),
+  EXPECT_THAT(refusal([&] { read_batch(file("x.h5")); }),
               HasSubstr("a/inputs/x: expected finite values, got nan at [1, 0]"));
 }
 
 TEST_F(GoldenFile, RefusesWhatIsNoHdf5File) {
-  EXPECT_THAT(sentence([&] { read_golden(file("none.h5")); }),
+  EXPECT_THAT(refusal([&] { read_golden(file("none.h5")); }),
               HasSubstr("none.h5: expected a file, got No such file or directory"));
-  EXPECT_THAT(sentence([&] { read_golden(file("")); }), HasSubstr("got Is a directory"));
+  EXPECT_THAT(refusal([&] { read_golden(file("")); }), HasSubstr("got Is a directory"));
   for (const std::string& content :
        {std::string(), std::string("no HDF5"), std::string(4096, '\0')}) {
     write_bytes(file("x.h5"), content);
-    EXPECT_THAT(sentence([&] { read_golden(file("x.h5")); }),
+    EXPECT_THAT(refusal([&] { read_golden(file("x.h5")); }),
                 HasSubstr("x.h5: expected a whole HDF5 file, got "));
   }
   write_golden(file("x.h5"), {example("a", 1)});
   const std::string whole = bytes(file("x.h5"));
   write_bytes(file("x.h5"), whole.substr(0, whole.size() / 2));
-  EXPECT_THAT(sentence([&] { read_golden(file("x.h5")); }),
+  EXPECT_THAT(refusal([&] { read_golden(file("x.h5")); }),
               HasSubstr("x.h5: expected a whole HDF5 file, got truncated file"));
 }
 
@@ -299,7 +288,7 @@ TEST_F(GoldenFile, NamesTheDatasetWhoseChecksumFails) {
   std::string content = bytes(file("x.h5"));
   content[content.size() / 2] = static_cast<char>(content[content.size() / 2] ^ 1);
   write_bytes(file("x.h5"), content);
-  EXPECT_THAT(sentence([&] { read_golden(file("x.h5")); }),
+  EXPECT_THAT(refusal([&] { read_golden(file("x.h5")); }),
               HasSubstr("a/outputs/y: expected data that agree with their checksums"));
 }
 

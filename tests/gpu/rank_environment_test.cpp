@@ -7,6 +7,7 @@
 #include <string>
 
 #include "reference/error.h"
+#include "tests/refusal.h"
 
 namespace pairedhead::gpu {
 namespace {
@@ -21,12 +22,7 @@ RankEnvironment read(const Environment& environment) {
 }
 
 std::string refusal(const Environment& environment) {
-  try {
-    read(environment);
-  } catch (const InputError& error) {
-    return error.what();
-  }
-  return "no refusal";
+  return pairedhead::refusal([&] { read(environment); });
 }
 
 Environment of_torchrun() {

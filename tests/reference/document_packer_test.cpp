@@ -10,6 +10,7 @@
 #include <set>
 
 #include "reference/random.h"
+#include "tests/refusal.h"
 
 namespace pairedhead::reference {
 namespace {
@@ -57,17 +58,6 @@ class DocumentPackerFiles : public testing::Test {
                                    testing::UnitTest::GetInstance()->current_test_info()->name());
 };
 
-template <class Action>
-std::string sentence(Action action) {
-  try {
-    action();
-  } catch (const InputError& error) {
-    return error.what();
-  }
-  ADD_FAILURE() << "no InputError";
-  return "";
-}
-
 TEST(DocumentPacker, EntriesOfSpec) {  // SPEC §8: maxd
   EXPECT_EQ(cu_seqlens_entries(16384), 128);
   EXPECT_EQ(cu_seqlens_entries(32768), 128);
@@ -114,18 +104,17 @@ TEST(DocumentPacker, ExhaustionUsesNothingUp) {
 }
 
 TEST(DocumentPacker, Refuses) {
-  EXPECT_THAT(sentence([] {
+  EXPECT_THAT(refusal([] {
                 DocumentPacker({1, 2, 3}, {}, "x.bin");
               }),
               HasSubstr("x.bin: expected a document start (token 50256), got none in 3 tokens"));
-  EXPECT_THAT(sentence([] { DocumentPacker({bos}, {.bos = bos, .max_document = 0}, "x.bin"); }),
+  EXPECT_THAT(refusal([] { DocumentPacker({bos}, {.bos = bos, .max_document = 0}, "x.bin"); }),
               HasSubstr("max_document: expected at least 1, got 0"));
   DocumentPacker packer(Tokens(1000, bos), {}, "x.bin");
-  EXPECT_THAT(sentence([&] { packer.next(1, 0); }),
-              HasSubstr("sequence length: expected at least"));
-  EXPECT_THAT(sentence([&] { packer.next(0, 5); }), HasSubstr("ranks: expected at least 1, got 0"));
+  EXPECT_THAT(refusal([&] { packer.next(1, 0); }), HasSubstr("sequence length: expected at least"));
+  EXPECT_THAT(refusal([&] { packer.next(0, 5); }), HasSubstr("ranks: expected at least 1, got 0"));
   EXPECT_THAT(
-      sentence([&] { packer.next(1, 500); }),
+      refusal([&] { packer.next(1, 500); }),
       HasSubstr("x.bin: expected at most 127 documents in a sequence of 500 tokens, got 501"));
 }
 
@@ -224,7 +213,7 @@ TEST_F(DocumentPackerFiles, TrainingGoesThroughTheShardsOnce) {
   TrainingBatches batches({a, b}, vocabulary, {.bos = bos, .max_document = 2048});
   EXPECT_EQ(batches.next(2, 5)[1].inputs.size(), 5u);
   // One document of `a` is left, too few for two ranks: dropped. `b` cannot fill 2 x 5 either.
-  EXPECT_THAT(sentence([&] { batches.next(2, 5); }),
+  EXPECT_THAT(refusal([&] { batches.next(2, 5); }),
               HasSubstr("b.bin: expected documents for another 2 x 5 tokens, got the end of the "
                         "last shard"));
 }
@@ -235,7 +224,7 @@ TEST_F(DocumentPackerFiles, TrainingMayCycle) {
   const auto once = batches.next(1, 5)[0].inputs;
   batches.next(1, 5);
   EXPECT_EQ(batches.next(1, 5)[0].inputs, once);
-  EXPECT_THAT(sentence([&] { batches.next(9, 5); }), HasSubstr("got none of 1 that can"));
+  EXPECT_THAT(refusal([&] { batches.next(9, 5); }), HasSubstr("got none of 1 that can"));
   EXPECT_THROW(TrainingBatches({}, vocabulary, {}), InputError);
 }
 
@@ -267,7 +256,7 @@ TEST_F(DocumentPackerFiles, ValidationStream) {
   EXPECT_EQ(call[1].targets.back(), 10);
   EXPECT_THAT(batches.next(2, 5)[0].inputs, ElementsAre(10, 11, 12, 13, 14));
   EXPECT_THAT(batches.next(1, 5)[0].inputs, Each(9));  // 20 + 5 + 1 >= 22: the next file
-  EXPECT_THAT(sentence([&] { batches.next(1, 5); }),
+  EXPECT_THAT(refusal([&] { batches.next(1, 5); }),
               HasSubstr("b.bin: expected another 6 tokens, got the end of the last shard"));
 }
 

@@ -7,6 +7,7 @@
 
 #include "reference/softcap.h"
 #include "tests/reference/model_support.h"
+#include "tests/refusal.h"
 
 namespace pairedhead::reference {
 namespace {
@@ -323,12 +324,7 @@ TEST(Model, RefusesWhatDoesNotFit) {
   const Batch batch = random_batch(config, {0, 6}, 23);
   const ModelSettings settings = settings_of(config);
   const auto sentence = [&](const ParameterSet<double>& p, const Batch& b) -> std::string {
-    try {
-      model_forward(config, p, b, settings, Rounding::exact());
-    } catch (const InputError& error) {
-      return error.what();
-    }
-    return "accepted";
+    return pairedhead::refusal([&] { model_forward(config, p, b, settings, Rounding::exact()); });
   };
   EXPECT_EQ(sentence(parameters, batch), "accepted");
   Batch wrong = batch;

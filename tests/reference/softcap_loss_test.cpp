@@ -4,6 +4,7 @@
 
 #include "reference/softcap.h"
 #include "tests/reference/support.h"
+#include "tests/refusal.h"
 
 namespace pairedhead::reference {
 namespace {
@@ -119,12 +120,7 @@ TEST(SoftcapLoss, RefusesWhatDoesNotFit) {
   const Tensor<double> z({2, 4});
   const auto sentence = [&](const std::vector<Index>& targets,
                             const LossSettings& settings) -> std::string {
-    try {
-      softcap_loss(z, targets, settings);
-    } catch (const InputError& error) {
-      return error.what();
-    }
-    return "accepted";
+    return pairedhead::refusal([&] { softcap_loss(z, targets, settings); });
   };
   EXPECT_EQ(sentence({0, 3}, {}), "accepted");
   EXPECT_EQ(sentence({0}, {}), "targets: expected 2 tokens, got 1");

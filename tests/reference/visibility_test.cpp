@@ -5,6 +5,8 @@
 #include <algorithm>
 #include <string>
 
+#include "tests/refusal.h"
+
 namespace pairedhead::reference {
 namespace {
 
@@ -150,12 +152,7 @@ TEST(Visibility, DocumentStartSkipsEmptyDocuments) {
 }
 
 std::string refusal(Index tokens, Index heads, const AttentionSettings& settings) {
-  try {
-    check_attention(tokens, heads, settings);
-  } catch (const InputError& error) {
-    return error.what();
-  }
-  return "accepted";
+  return pairedhead::refusal([&] { check_attention(tokens, heads, settings); });
 }
 
 TEST(Visibility, RefusesBadSettingsWithASentence) {

@@ -5,6 +5,7 @@
 #include <cmath>
 #include <limits>
 
+#include "tests/refusal.h"
 #include "tests/tools/run_program.h"
 #include "tests/tools/scratch_folder.h"
 #include "tools/targets/target.h"
@@ -44,12 +45,7 @@ CaseResult emulated(const Component& component, const PlannedCase& one) {
 BatchCase batch_of(const Arrays& outputs) { return {"one", "", "", 0, outputs}; }
 
 std::string complaint(const std::vector<GoldenCase>& golden, const std::vector<BatchCase>& yours) {
-  try {
-    compare(golden, yours);
-  } catch (const InputError& error) {
-    return error.what();
-  }
-  return "";
+  return pairedhead::refusal([&] { compare(golden, yours); });
 }
 
 TEST(Compare, GivesTheRatiosOfVerify) {
@@ -134,8 +130,8 @@ TEST(Compare, WhatTheGoldenDoesNotKnowIsBadInput) {
   shape.arrays.at("outputs/y") = Array(DType::bf16, {9, 64});
   EXPECT_EQ(complaint({golden}, {shape}),
             "case one: outputs/y: expected shape [9, 4, 16], got [9, 64]");
-  EXPECT_NE(complaint({golden}, {batch_of({})}), "");
-  EXPECT_NE(complaint({golden}, {}), "");
+  EXPECT_NE(complaint({golden}, {batch_of({})}), "accepted");
+  EXPECT_NE(complaint({golden}, {}), "accepted");
 }
 
 TEST(CompareCommand, ExportEvalCompareIsARoundTrip) {
