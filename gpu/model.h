@@ -76,6 +76,14 @@ class Model {
                 const ModelSettings& settings, const float* grad_loss,
                 const ParameterBuffers& gradients, cudaStream_t stream);
 
+  // What the head's products make of dz, once more: the gradients of head_input, grad_input, bf16
+  // [T, C], and of lm_head, grad_weight, bf16 [V, C]. After backward it gives the bits that were in
+  // it.
+  void backward_head_products(LinearAlgebra& algebra, const ParameterBuffers& parameters,
+                              const ModelBatch& batch, const ModelSettings& settings,
+                              __nv_bfloat16* grad_input, __nv_bfloat16* grad_weight,
+                              cudaStream_t stream);
+
   // Marks its parts on `timeline` from now on; nullptr: on none.
   void set_timeline(Timeline* timeline) { timeline_ = timeline; }
 

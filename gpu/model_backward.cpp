@@ -119,26 +119,35 @@ void Model::backward_head(LinearAlgebra& algebra, const ParameterBuffers& parame
                           cudaStream_t stream) {
   ModelBuffers& b = buffers_;
   const LossShape shape = {batch.tokens, narrow(config_.vocabulary)};
-  __nv_bfloat16* grad_lm_head = gradients.matrix(layout_.at("lm_head"));
   if (settings.head == HeadForm::fp8) {
     softcap_loss_backward_fp8(shape, b.logits, b.logsumexp, batch.targets, settings.loss, grad_loss,
                               fp8_scales().gradient, b.logit_codes, b.logit_codes_transposed,
                               stream);
-    mark("loss", stream);
+  } else {
+    softcap_loss_backward(shape, b.logits, b.logsumexp, batch.targets, settings.loss, grad_loss,
+                          b.logits, stream);
+  }
+  mark("loss", stream);
+  backward_head_products(algebra, parameters, batch, settings, b.grad_part,
+                         gradients.matrix(layout_.at("lm_head")), stream);
+  mark("head products", stream);
+}
+
+void Model::backward_head_products(LinearAlgebra& algebra, const ParameterBuffers& parameters,
+                                   const ModelBatch& batch, const ModelSettings& settings,
+                                   __nv_bfloat16* grad_input, __nv_bfloat16* grad_weight,
+                                   cudaStream_t stream) {
+  ModelBuffers& b = buffers_;
+  if (settings.head == HeadForm::fp8) {
     head_fp8_backward(algebra, {batch.tokens, config_.width, config_.vocabulary},
                       {b.input_codes, b.input_codes_transposed},
                       {b.head_codes, b.head_codes_transposed},
-                      {b.logit_codes, b.logit_codes_transposed}, b.grad_part, grad_lm_head, stream);
-    mark("head products", stream);
-    return;
+                      {b.logit_codes, b.logit_codes_transposed}, grad_input, grad_weight, stream);
+  } else {
+    linear_backward(algebra, batch.tokens, config_.width, config_.vocabulary, b.head_input,
+                    parameters.matrix(layout_.at("lm_head")), b.logits, grad_input, grad_weight,
+                    stream);
   }
-  softcap_loss_backward(shape, b.logits, b.logsumexp, batch.targets, settings.loss, grad_loss,
-                        b.logits, stream);
-  mark("loss", stream);
-  linear_backward(algebra, batch.tokens, config_.width, config_.vocabulary, b.head_input,
-                  parameters.matrix(layout_.at("lm_head")), b.logits, b.grad_part, grad_lm_head,
-                  stream);
-  mark("head products", stream);
 }
 
 void Model::backward_attention(std::size_t i, LinearAlgebra& algebra,

@@ -258,11 +258,19 @@ ModelForward<Scalar> model_forward(const Config& config, const ParameterSet<Scal
 
 template <class Scalar>
 Tensor<Scalar> model_logits_backward(const Batch& batch, const ModelSettings& settings,
-                                     const ModelForward<Scalar>& forward, const Scalar& grad_loss,
-                                     Rounding rounding) {
-  return stored(softcap_loss_backward(forward.logits, forward.logsumexp, batch.targets,
-                                      settings.loss, grad_loss),
-                rounding.split(backward_stream), loss_stream);
+                                     const ModelForward<Scalar>& forward, const Scalar& grad_loss) {
+  return softcap_loss_backward(forward.logits, forward.logsumexp, batch.targets, settings.loss,
+                               grad_loss);
+}
+
+template <class Scalar>
+LinearGradients<Scalar> model_head_backward(const ParameterSet<Scalar>& parameters,
+                                            const ModelSettings& settings,
+                                            const ModelForward<Scalar>& forward,
+                                            const Tensor<Scalar>& grad_logits, Rounding rounding) {
+  return head_backward(forward.tape.head_input, parameters.at("lm_head"),
+                       stored(grad_logits, rounding.split(backward_stream), loss_stream),
+                       form_of(settings));
 }
 
 template <class Scalar>
@@ -270,9 +278,11 @@ ParameterSet<Scalar> model_backward(const Config& config, const ParameterSet<Sca
                                     const Batch& batch, const ModelSettings& settings,
                                     const ModelForward<Scalar>& forward, const Scalar& grad_loss,
                                     Rounding rounding) {
-  return model_trunk_backward(config, parameters, batch, settings, forward,
-                              model_logits_backward(batch, settings, forward, grad_loss, rounding),
-                              rounding);
+  check(config, parameters, batch, settings);
+  const Tensor<Scalar> grad_logits = model_logits_backward(batch, settings, forward, grad_loss);
+  return model_trunk_backward(
+      config, parameters, batch, settings, forward,
+      model_head_backward(parameters, settings, forward, grad_logits, rounding), rounding);
 }
 
 template <class Scalar>
@@ -280,8 +290,8 @@ ParameterSet<Scalar> model_trunk_backward(const Config& config,
                                           const ParameterSet<Scalar>& parameters,
                                           const Batch& batch, const ModelSettings& settings,
                                           const ModelForward<Scalar>& forward,
-                                          const Tensor<Scalar>& grad_logits, Rounding rounding) {
-  check(config, parameters, batch, settings);
+                                          const LinearGradients<Scalar>& grad_head,
+                                          Rounding rounding) {
   const Weights<Scalar> weights(config, parameters, settings);
   const ModelTape<Scalar>& tape = forward.tape;
   const Trunk<Scalar> trunk(config, batch, settings);
@@ -294,15 +304,11 @@ ParameterSet<Scalar> model_trunk_backward(const Config& config,
     grad[bank] = Tensor<Scalar>(weights[bank].shape());
   }
 
-  LinearGradients<Scalar> logit =
-      head_backward(tape.head_input, weights["lm_head"], grad_logits, form_of(settings));
-  grad["lm_head"] = std::move(logit.w);
-
   // Final norm and backout.
   const Rounding tail = backward.split(head_stream);
   BackoutGradients<Scalar> reduced = backout_backward(
       tape.stream.back(), trunk.backout_stream(tape), weights.scalar(weights.layout().backout()),
-      rms_norm_backward(tape.reduced, stored(std::move(logit.x), tail, 1)));
+      rms_norm_backward(tape.reduced, stored(grad_head.x, tail, 1)));
   scalars[weights.layout().backout()] = reduced.beta;
   Tensor<Scalar> grad_x = stored(std::move(reduced.x), tail, 2);
   Tensor<Scalar> grad_x0, grad_skip;
@@ -349,9 +355,7 @@ ParameterSet<Scalar> model_trunk_backward(const Config& config,
 
   // Embeddings. A tied table has its gradient from the head before.
   Tensor<Scalar> of_head;
-  if (!settings.split_embedding) {
-    of_head = stored(std::move(grad["lm_head"]), backward, embedding_stream);
-  }
+  if (!settings.split_embedding) of_head = stored(grad_head.w, backward, embedding_stream);
   EmbedSmearNormGradients<Scalar> embedded = embed_smear_norm_backward(
       batch.inputs, weights[weights.embedding_name()], weights["smear_gate"],
       weights.scalar(weights.layout().smear()), grad_x0, of_head, backward.split(smear_stream));
@@ -359,6 +363,7 @@ ParameterSet<Scalar> model_trunk_backward(const Config& config,
   scalars[weights.layout().smear()] = embedded.lam;
   if (settings.split_embedding) {
     grad["embed"] = std::move(embedded.table);
+    grad["lm_head"] = grad_head.w;
   } else {
     const bool head_only = mutated(Mutant::tied_gradient_of_head_only);
     grad["lm_head"] = std::move(head_only ? of_head : embedded.table);
@@ -371,21 +376,24 @@ ParameterSet<Scalar> model_trunk_backward(const Config& config,
   return grad;
 }
 
-#define INSTANTIATE(Scalar)                                                                      \
-  template ModelForward<Scalar> model_trunk(const Config&, const ParameterSet<Scalar>&,          \
-                                            const Batch&, const ModelSettings&, Rounding);       \
-  template void model_logits(const ParameterSet<Scalar>&, const ModelSettings&, Rounding,        \
-                             ModelForward<Scalar>&);                                             \
-  template void model_loss(const Batch&, const ModelSettings&, ModelForward<Scalar>&);           \
-  template ModelForward<Scalar> model_forward(const Config&, const ParameterSet<Scalar>&,        \
-                                              const Batch&, const ModelSettings&, Rounding);     \
-  template Tensor<Scalar> model_logits_backward(                                                 \
-      const Batch&, const ModelSettings&, const ModelForward<Scalar>&, const Scalar&, Rounding); \
-  template ParameterSet<Scalar> model_trunk_backward(                                            \
-      const Config&, const ParameterSet<Scalar>&, const Batch&, const ModelSettings&,            \
-      const ModelForward<Scalar>&, const Tensor<Scalar>&, Rounding);                             \
-  template ParameterSet<Scalar> model_backward(                                                  \
-      const Config&, const ParameterSet<Scalar>&, const Batch&, const ModelSettings&,            \
+#define INSTANTIATE(Scalar)                                                                  \
+  template ModelForward<Scalar> model_trunk(const Config&, const ParameterSet<Scalar>&,      \
+                                            const Batch&, const ModelSettings&, Rounding);   \
+  template void model_logits(const ParameterSet<Scalar>&, const ModelSettings&, Rounding,    \
+                             ModelForward<Scalar>&);                                         \
+  template void model_loss(const Batch&, const ModelSettings&, ModelForward<Scalar>&);       \
+  template ModelForward<Scalar> model_forward(const Config&, const ParameterSet<Scalar>&,    \
+                                              const Batch&, const ModelSettings&, Rounding); \
+  template Tensor<Scalar> model_logits_backward(const Batch&, const ModelSettings&,          \
+                                                const ModelForward<Scalar>&, const Scalar&); \
+  template LinearGradients<Scalar> model_head_backward(                                      \
+      const ParameterSet<Scalar>&, const ModelSettings&, const ModelForward<Scalar>&,        \
+      const Tensor<Scalar>&, Rounding);                                                      \
+  template ParameterSet<Scalar> model_trunk_backward(                                        \
+      const Config&, const ParameterSet<Scalar>&, const Batch&, const ModelSettings&,        \
+      const ModelForward<Scalar>&, const LinearGradients<Scalar>&, Rounding);                \
+  template ParameterSet<Scalar> model_backward(                                              \
+      const Config&, const ParameterSet<Scalar>&, const Batch&, const ModelSettings&,        \
       const ModelForward<Scalar>&, const Scalar&, Rounding);
 INSTANTIATE(double)
 INSTANTIATE(Magnitude)

@@ -70,11 +70,24 @@ void model_logits(const ParameterSet<Scalar>& parameters, const ModelSettings& s
                   Rounding rounding, ModelForward<Scalar>& forward);
 template <class Scalar>
 void model_loss(const Batch& batch, const ModelSettings& settings, ModelForward<Scalar>& forward);
-// dz, the gradient of the logits, [T, V]: an M point, which model_backward goes on from.
+// And those of model_backward: model_logits_backward gives dz, [T, V], model_head_backward what the
+// head makes of it for its input, x: [T, C], and for lm_head, w: [V, C], and model_trunk_backward
+// the rest. None rounds what it returns; the next takes it as an M point.
 template <class Scalar>
 Tensor<Scalar> model_logits_backward(const Batch& batch, const ModelSettings& settings,
-                                     const ModelForward<Scalar>& forward, const Scalar& grad_loss,
-                                     Rounding rounding);
+                                     const ModelForward<Scalar>& forward, const Scalar& grad_loss);
+template <class Scalar>
+LinearGradients<Scalar> model_head_backward(const ParameterSet<Scalar>& parameters,
+                                            const ModelSettings& settings,
+                                            const ModelForward<Scalar>& forward,
+                                            const Tensor<Scalar>& grad_logits, Rounding rounding);
+template <class Scalar>
+ParameterSet<Scalar> model_trunk_backward(const Config& config,
+                                          const ParameterSet<Scalar>& parameters,
+                                          const Batch& batch, const ModelSettings& settings,
+                                          const ModelForward<Scalar>& forward,
+                                          const LinearGradients<Scalar>& grad_head,
+                                          Rounding rounding);
 
 // SPEC §5: the gradient of grad_loss * loss for every parameter, in its shape; in training
 // grad_loss is 1 / (micro-batches of a rank), SPEC §9. `forward` is model_forward's answer for the
@@ -88,12 +101,5 @@ ParameterSet<Scalar> model_backward(const Config& config, const ParameterSet<Sca
                                     const Batch& batch, const ModelSettings& settings,
                                     const ModelForward<Scalar>& forward, const Scalar& grad_loss,
                                     Rounding rounding);
-// The same from a gradient of the logits of the caller's own, which takes its noise with it.
-template <class Scalar>
-ParameterSet<Scalar> model_trunk_backward(const Config& config,
-                                          const ParameterSet<Scalar>& parameters,
-                                          const Batch& batch, const ModelSettings& settings,
-                                          const ModelForward<Scalar>& forward,
-                                          const Tensor<Scalar>& grad_logits, Rounding rounding);
 
 }  // namespace pairedhead::reference

@@ -92,9 +92,12 @@ class Pass {
     softcap_loss_backward(loss_problem(), z, logsumexp.data(), grad_loss, grad_z);
   }
 
-  void backward(const std::uint16_t* grad_z, const ModelGradients& grad) {
+  // From the gradient of z, in outputs, on.
+  void backward(const ModelOutputs& outputs, const ModelGradients& grad) {
     clear(grad);
-    const Bits grad_input = head_backward(grad_z, grad);
+    const Bits grad_input = head_backward(outputs.grad_logits, grad);
+    std::copy(grad_input.begin(), grad_input.end(), outputs.grad_head_input);
+    std::copy_n(grad.lm_head, table_size(), outputs.grad_head_weight);
     Bits grad_x = stream(), grad_back = stream();
     backout_norm_backward(tokens(), entering.back().data(), backout_stream(),
                           w.scalars[3 * depth + 1], grad_input.data(), grad_x.data(),
@@ -272,7 +275,7 @@ void model(const ModelProblem& problem, const ModelWeights& weights, float grad_
   Pass pass(problem, weights);
   pass.forward(outputs);
   pass.loss_backward(outputs.logits, grad_loss, outputs.grad_logits);
-  pass.backward(outputs.grad_logits, gradients);
+  pass.backward(outputs, gradients);
 }
 
 }  // namespace pairedhead::gpu::emulated

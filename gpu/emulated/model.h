@@ -48,12 +48,13 @@ struct ModelTensors {
 using ModelWeights = ModelTensors<const std::uint16_t, const float>;
 using ModelGradients = ModelTensors<std::uint16_t, float>;
 
-// loss: one number; head_input: [tokens, heads * head_dim]; logits, before the softcap, and their
-// gradient: [tokens, vocabulary]. Every gradient is written in full, zeros where a parameter has no
-// part; that of embed while the embedding is tied is zero.
+// loss: one number; head_input and its gradient: [tokens, heads * head_dim]; logits, before the
+// softcap, and their gradient: [tokens, vocabulary]; grad_head_weight, the head's part of lm_head's
+// gradient: [vocabulary, heads * head_dim]. Every gradient is written in full, zeros where a
+// parameter has no part; that of embed while the embedding is tied is zero.
 struct ModelOutputs {
   float* loss;
-  std::uint16_t *head_input, *logits, *grad_logits;
+  std::uint16_t *head_input, *logits, *grad_logits, *grad_head_input, *grad_head_weight;
 };
 void model(const ModelProblem& problem, const ModelWeights& weights, float grad_loss,
            const ModelOutputs& outputs, const ModelGradients& gradients);

@@ -74,8 +74,8 @@ struct Component {
   std::function<bool(const Parameters&, const OutputRow&)> trivial;
   // The same computation on absolute values (a_i of tools/verdict/error_scale.h); bitwise: empty.
   std::function<Values(const Parameters&, const Arrays& inputs)> magnitude;
-  // u_acc of a setting; absent: fp32_accumulator.
-  std::function<double(const Parameters&)> accumulator;
+  // u_acc of an output; absent: fp32_accumulator.
+  std::function<double(const Parameters&, const OutputRow&)> accumulator;
   // Keys of the outputs that later stages start from, where a row is judged stage by stage: the
   // reference is then also called with the target's own values of them among its inputs, under
   // their keys, and takes these where it finds them.

@@ -100,7 +100,7 @@ Component head_fp8() {
   component.magnitude = [](const Parameters& p, const Arrays& arrays) {
     return magnitudes(evaluate_head(CaseInputs<Magnitude>(arrays), p.integer("validation") == 1));
   };
-  component.accumulator = [](const Parameters& p) {
+  component.accumulator = [](const Parameters& p, const OutputRow&) {
     return p.integer("validation") == 1 ? fp32_accumulator : fp8_accumulator;
   };
   return component;

@@ -139,11 +139,16 @@ TensorsOf<Scalar> evaluate_model(const Parameters& p, const Arrays& arrays, Roun
   go_on_from("outputs/logits", arrays, forward.logits);
   model_loss(c.batch, c.settings, forward);
   Tensor<Scalar> grad_logits =
-      model_logits_backward(c.batch, c.settings, forward, c.in.scalar("grad_loss"), rounding);
+      model_logits_backward(c.batch, c.settings, forward, c.in.scalar("grad_loss"));
   values["outputs/grad_logits"] = grad_logits;
   go_on_from("outputs/grad_logits", arrays, grad_logits);
+  auto grad_head = model_head_backward(c.parameters, c.settings, forward, grad_logits, rounding);
+  values["outputs/grad_head_input"] = grad_head.x;
+  values["outputs/grad_head_weight"] = grad_head.w;
+  go_on_from("outputs/grad_head_input", arrays, grad_head.x);
+  go_on_from("outputs/grad_head_weight", arrays, grad_head.w);
   const auto gradients = model_trunk_backward(c.config, c.parameters, c.batch, c.settings, forward,
-                                              grad_logits, rounding);
+                                              grad_head, rounding);
   for (auto& [name, tensor] : stacked(c.config, gradients)) {
     values["grads/" + name] = std::move(tensor);
   }
@@ -209,11 +214,14 @@ Component model_row() {
   component.outputs = {{.name = "loss", .is_gradient = false, .dtype = DType::fp32},
                        {.name = "head_input", .is_gradient = false, .dtype = DType::bf16},
                        {.name = "logits", .is_gradient = false, .dtype = DType::bf16},
-                       {.name = "grad_logits", .is_gradient = false, .dtype = DType::bf16}};
+                       {.name = "grad_logits", .is_gradient = false, .dtype = DType::bf16},
+                       {.name = "grad_head_input", .is_gradient = false, .dtype = DType::bf16},
+                       {.name = "grad_head_weight", .is_gradient = false, .dtype = DType::bf16}};
   // What an fp8 head quantises next to a border, its input and dz, falls to one side or the other
-  // by a rounding, which no scale of error covers: whoever says what went in is judged by what
-  // comes out.
-  component.stages = {"outputs/head_input", "outputs/logits", "outputs/grad_logits"};
+  // by a rounding, which no scale of error covers; and its products keep fewer bits of a sum than
+  // those behind them. So whoever says what went in is judged by what comes out.
+  component.stages = {"outputs/head_input", "outputs/logits", "outputs/grad_logits",
+                      "outputs/grad_head_input", "outputs/grad_head_weight"};
   component.edges = model_edges();
   for (const ParameterInfo& info : stacked_table(model_config(component.edges[0]))) {
     component.outputs.push_back({.name = info.name, .is_gradient = true, .dtype = info.dtype});
@@ -250,7 +258,10 @@ Component model_row() {
     const Config config = model_config(p);
     if (!row.is_gradient) {
       if (row.name == "loss") return Shape{1};
-      return Shape{p.integer("T"), row.name == "head_input" ? config.width : config.vocabulary};
+      const bool of_weight = row.name == "grad_head_weight";
+      const bool is_wide = row.name == "logits" || row.name == "grad_logits";
+      return Shape{of_weight ? config.vocabulary : p.integer("T"),
+                   is_wide ? config.vocabulary : config.width};
     }
     for (const ParameterInfo& info : stacked_table(config)) {
       if (info.name == row.name) return info.shape;
@@ -261,6 +272,12 @@ Component model_row() {
   component.trivial = [](const Parameters& p, const OutputRow& row) {
     if (row.name == "embed") return p.integer("split") == 0;
     return row.name == "smear_gate" && p.integer("T") == 1;
+  };
+  component.accumulator = [](const Parameters& p, const OutputRow& row) {
+    const bool product =
+        row.name == "logits" || row.name == "grad_head_input" || row.name == "grad_head_weight";
+    const bool fp8 = p.word("head") == "fp8" && p.integer("validation") == 0;
+    return product && fp8 ? fp8_accumulator : fp32_accumulator;
   };
   component.reference = evaluate_model<double>;
   component.magnitude = magnitude_of(evaluate_model<Magnitude>);

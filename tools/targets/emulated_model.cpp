@@ -86,7 +86,9 @@ void run_emulated_model(const Parameters& parameters, const Arrays& inputs, Arra
         {.loss = outputs.at("outputs/loss").as<float>(),
          .head_input = outputs.at("outputs/head_input").as<std::uint16_t>(),
          .logits = outputs.at("outputs/logits").as<std::uint16_t>(),
-         .grad_logits = outputs.at("outputs/grad_logits").as<std::uint16_t>()},
+         .grad_logits = outputs.at("outputs/grad_logits").as<std::uint16_t>(),
+         .grad_head_input = outputs.at("outputs/grad_head_input").as<std::uint16_t>(),
+         .grad_head_weight = outputs.at("outputs/grad_head_weight").as<std::uint16_t>()},
         model_tensors<ModelGradients>(outputs, "grads/"));
 }
 

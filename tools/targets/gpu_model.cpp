@@ -92,6 +92,8 @@ GpuLaunches model(GpuCase& c) {
   auto* const logits = c.bf16("outputs/logits");
   auto* const head_input = c.bf16("outputs/head_input");
   auto* const grad_logits = c.bf16("outputs/grad_logits");
+  auto* const grad_head_input = c.bf16("outputs/grad_head_input");
+  auto* const grad_head_weight = c.bf16("outputs/grad_head_weight");
   const auto bytes_of = [tokens](Index width) {
     return sizeof(__nv_bfloat16) * static_cast<std::size_t>(tokens * width);
   };
@@ -130,7 +132,9 @@ GpuLaunches model(GpuCase& c) {
                 }
               },
           .finish =
-              [=](cudaStream_t stream) {
+              [=, &algebra](cudaStream_t stream) {
+                device->model.backward_head_products(algebra, device->parameters, batch, settings,
+                                                     grad_head_input, grad_head_weight, stream);
                 if (settings.head == gpu::HeadForm::fp8) {  // it stores codes of dz in its place
                   softcap_loss_backward({tokens, static_cast<int>(config.vocabulary)},
                                         device->model.logits(), device->model.logsumexp(),

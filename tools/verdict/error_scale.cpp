@@ -111,14 +111,14 @@ void add_scale(const Component& component, const Parameters& parameters, const A
                std::uint64_t seed, Truth& truth) {
   const Noise noise = noise_of(component, parameters, inputs, seed, truth.exact);
   const Values magnitude = component.magnitude(parameters, inputs);
-  const double accumulator =
-      component.accumulator ? component.accumulator(parameters) : fp32_accumulator;
   for (const OutputRow& row : component.outputs) {
     if (component.compares_bits(row)) continue;
     const std::string key = row.key();
     const Tensor<double>& exact = truth.exact.at(key);
     const Tensor<double>& terms = value_of(magnitude, component, row, "magnitude");
     require_shape(row.name.c_str(), terms, exact.shape());
+    const double accumulator =
+        component.accumulator ? component.accumulator(parameters, row) : fp32_accumulator;
     truth.scale[key] = scale_of(row.dtype, exact, noise.square.at(key), terms, accumulator);
     std::vector<const Tensor<double>*> draws;
     for (const Values& draw : noise.kept) draws.push_back(&draw.at(key));
