@@ -6,6 +6,7 @@
 #include <ctime>
 
 #include "tools/record/fingerprint.h"
+#include "tools/record/token_shape_checks.h"
 #ifdef PAIREDHEAD_HAS_CUDA
 #include "gpu/device.h"
 #include "tools/record/gpu_accumulator.h"
@@ -51,6 +52,9 @@ bool Recorder::check_shapes(Target& target) {
     std::fflush(stdout);
   };
   record_.checks = check_record_shapes(target, options);
+  for (const RecordedCheck& check : check_token_shapes(target, options)) {
+    record_.checks.push_back(check);
+  }
 #ifdef PAIREDHEAD_HAS_CUDA
   for (const auto& check : {check_fp8_accumulator, check_record_head}) {
     record_.checks.push_back(check());
