@@ -2,7 +2,9 @@
 #include <malloc.h>
 
 #include <CLI/CLI.hpp>
+#include <cstdio>
 #include <exception>
+#include <new>
 
 #include "golden/rehearsal.h"
 #include "reference/error.h"
@@ -95,6 +97,10 @@ int main(int argc, char** argv) {
   } catch (const pairedhead::DeviceError& error) {
     fmt::print(stderr, "pairedhead: {}\n", error.what());
     return 3;
+  } catch (const std::bad_alloc&) {
+    fmt::print(stderr,
+               "pairedhead: expected memory for what was asked, this machine has too little\n");
+    return 2;
   } catch (const std::exception& error) {
     // A print that fails throws what has no words for where.
     const char* where = std::ferror(stdout) != 0 ? "standard output" : "unexpected";

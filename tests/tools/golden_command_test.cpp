@@ -169,6 +169,8 @@ TEST(GoldenCommand, BadUsageIsASentence) {
                   "component yarn_update has no number of tokens");
   expect_sentence(run_program("golden write --component key_shift --case \"T=1\"" + out), "H");
   expect_sentence(run_program("golden write --component nothing" + out), "got \"nothing\"");
+  expect_sentence(run_program("golden write --component rms_norm --T 99999999999999" + out),
+                  "expected memory for what was asked");
   expect_sentence(run_program("golden check " + folder.path().string()), "got none");
   expect_sentence(run_program("golden check /nowhere"), "/nowhere");
   expect_sentence(run_program("golden list /nowhere"), "/nowhere");

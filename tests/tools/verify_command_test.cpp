@@ -78,6 +78,17 @@ TEST(VerifyCommand, BadUsageIsOneSentence) {
   expect_bad_input("verify --shard 3/2", "--shard");
   expect_bad_input("verify --cases -1", "--cases");
   expect_bad_input("verify --cases many", "--cases");
+  expect_bad_input("verify --threads -1", "--threads: expected a whole number from 0 to ");
+  for (const char* seed : {"-1", "18446744073709551616", "1.5", "''"}) {
+    expect_bad_input(std::string("verify --seed ") + seed,
+                     "--seed: expected a whole number from 0");
+  }
+  expect_bad_input("verify --calibration /nonexistent/x.json",
+                   "--calibration /nonexistent/x.json: ");
+  expect_bad_input("mutants --json /nonexistent/x.json",
+                   "--json /nonexistent/x.json: expected a folder");
+  expect_bad_input("bench --json /nonexistent/x.json",
+                   "--json /nonexistent/x.json: expected a folder");
   expect_bad_input("verify --no-such-option", "no-such-option");
   expect_bad_input("verify --case 'T=1'", "exactly one --component");
   expect_bad_input("verify --component qk_norm --case 'T=1 H'", "NAME=VALUE");

@@ -8,6 +8,7 @@
 #include "tools/bench/bench_plan.h"
 #include "tools/bench/cpu_bench.h"
 #include "tools/bench/measurement.h"
+#include "tools/options/whole_number.h"
 #include "tools/report/progress.h"
 #include "tools/report/write_file.h"
 #include "tools/targets/target.h"
@@ -60,6 +61,7 @@ void run_training(const Arguments& arguments) {
 }
 
 void run(const Arguments& arguments) {
+  check_folder_of("--json", arguments.json);
   if (arguments.device == "cpu") return run_on_cpu(arguments);
   if (!arguments.training.empty()) return run_training(arguments);
   const auto plan = bench_plan(arguments.components, arguments.shard);
@@ -94,15 +96,14 @@ void add_bench_command(CLI::App& app, int& exit_code) {
   command->add_option("--device", arguments->device, "gpu: kernels; cpu: the reference's model")
       ->check(CLI::IsMember({"gpu", "cpu"}));
   command->add_option("--tokens", arguments->tokens, "cpu: tokens of the one forward pass")
-      ->check(CLI::PositiveNumber);
+      ->check(count_from(1));
   command->add_option("--repeats", arguments->repeats, "cpu: runs to take the median of")
-      ->check(CLI::PositiveNumber);
+      ->check(count_from(1));
   command->add_option("--peer", arguments->peer,
                       "cpu: a command that times the same model, tools/bench/pytorch_model.py");
   command->add_option("--training", arguments->training,
                       "time whole steps of this configuration on the GPU, by phase and by part");
-  command->add_option("--steps", arguments->steps, "training: steps a phase")
-      ->check(CLI::PositiveNumber);
+  command->add_option("--steps", arguments->steps, "training: steps a phase")->check(count_from(1));
   command->callback([arguments, &exit_code] {
     run(*arguments);
     exit_code = 0;

@@ -8,6 +8,7 @@
 #include <optional>
 #include <random>
 
+#include "tools/options/whole_number.h"
 #include "tools/report/progress.h"
 #include "tools/report/report.h"
 #include "tools/verify/selection.h"
@@ -112,10 +113,11 @@ void add_fuzz_command(CLI::App& app, int& exit_code) {
   command
       ->add_option("--report", arguments->reports, "FILE.json, FILE.xml or FILE.html (repeatable)")
       ->allow_extra_args(false);
-  command->add_option("--seed", arguments->seed, "Of the first turn (default: a new one)");
+  command->add_option("--seed", arguments->seed, "Of the first turn (default: a new one)")
+      ->check(any_seed());
   command->add_option("--threads", arguments->threads, "Cases judged at once (0: all cores)")
       ->capture_default_str()
-      ->check(CLI::NonNegativeNumber);
+      ->check(count_from(0));
   command->callback([arguments, &exit_code] { exit_code = fuzz(*arguments); });
 }
 

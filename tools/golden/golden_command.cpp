@@ -7,6 +7,7 @@
 
 #include "tools/golden/golden_cases.h"
 #include "tools/golden/golden_check.h"
+#include "tools/options/whole_number.h"
 #include "tools/report/progress.h"
 #include "tools/verify/case_plan.h"
 #include "tools/verify/selection.h"
@@ -139,9 +140,11 @@ void add_write(CLI::App& golden, int& exit_code) {
   CLI::Option* one_case =
       command->add_option("--case", arguments->one_case, "Only this case, \"D=16 H=2 ...\"");
   command->add_option("--T", arguments->tokens, "Only a case of T tokens, as the record has them")
-      ->check(CLI::PositiveNumber)
+      ->check(count_from(1))
       ->excludes(one_case);
-  command->add_option("--seed", arguments->seed, "Of the inputs")->capture_default_str();
+  command->add_option("--seed", arguments->seed, "Of the inputs")
+      ->capture_default_str()
+      ->check(any_seed());
   command->add_option("--out", arguments->folder, "Folder for <component>.h5 (default: golden)");
   command->callback([arguments, &exit_code] { exit_code = write(*arguments); });
 }

@@ -8,6 +8,7 @@
 
 #include "reference/error.h"
 #include "reference/tensor.h"
+#include "tools/options/whole_number.h"
 #include "tools/report/write_file.h"
 
 #ifdef PAIREDHEAD_MUTANTS
@@ -56,6 +57,7 @@ std::vector<PlantedBug> bugs_in_kernels() {
 }
 
 void run(const Arguments& arguments, int& exit_code) {
+  check_folder_of("--json", arguments.json);
   const bool in_reference = arguments.target == "reference";
   if (!in_reference && arguments.target != "gpu") {
     throw InputError("--target: expected reference or gpu, where bugs are planted, got \"" +
@@ -115,8 +117,8 @@ void add_mutants_command(CLI::App& app, int& exit_code) {
   auto arguments = std::make_shared<Arguments>();
   command->add_option("--target", arguments->target, "reference (default) or gpu");
   command->add_option("--cases", arguments->cases, "fuzzed cases tried for each bug")
-      ->check(CLI::PositiveNumber);
-  command->add_option("--seed", arguments->seed, "seed of the cases");
+      ->check(count_from(1));
+  command->add_option("--seed", arguments->seed, "seed of the cases")->check(any_seed());
   command->add_option("--json", arguments->json, "also write the table as JSON");
   command->add_flag("--markdown", arguments->markdown, "print the table as tests/README.md has it");
   command->callback([arguments, &exit_code] { run(*arguments, exit_code); });

@@ -25,11 +25,7 @@ void check_report_path(const std::filesystem::path& path) {
     throw InputError(fmt::format("--report {}: expected a name that ends in .json, .xml or .html",
                                  path.string()));
   }
-  const auto folder = path.has_parent_path() ? path.parent_path() : std::filesystem::path(".");
-  if (!std::filesystem::is_directory(folder)) {
-    throw InputError(
-        fmt::format("--report {}: expected a folder {}, got none", path.string(), folder.string()));
-  }
+  check_folder_of("--report", path);
 }
 
 void write_report(const std::filesystem::path& path, const Report& report) {

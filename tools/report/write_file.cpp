@@ -34,6 +34,13 @@ void write_file(const std::filesystem::path& path, const std::string& text) {
   }
 }
 
+void check_folder_of(const char* option, const std::filesystem::path& path) {
+  const auto folder = path.has_parent_path() ? path.parent_path() : std::filesystem::path(".");
+  if (std::filesystem::is_directory(folder)) return;
+  throw InputError(
+      fmt::format("{} {}: expected a folder {}, got none", option, path.string(), folder.string()));
+}
+
 void fail_to_write(const std::string& what, int reason) {
   throw InputError(fmt::format("{}: expected a place that can be written, got {}", what,
                                reason != 0 ? std::strerror(reason) : "none"));

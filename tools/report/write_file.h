@@ -9,6 +9,10 @@ namespace pairedhead {
 // file or the whole new one. Throws InputError if it cannot be written; nothing is left behind.
 void write_file(const std::filesystem::path& path, const std::string& text);
 
+// For the option that names a file written after long work: throws InputError at once where there
+// is no folder for it.
+void check_folder_of(const char* option, const std::filesystem::path& path);
+
 // The InputError of `what`, a file or a stream, that cannot be written; `reason` is an errno or 0.
 [[noreturn]] void fail_to_write(const std::string& what, int reason);
 

@@ -2,6 +2,7 @@
 
 #include <memory>
 
+#include "tools/options/whole_number.h"
 #include "tools/selftest/selftest.h"
 
 namespace pairedhead {
@@ -15,7 +16,7 @@ void add_selftest_command(CLI::App& app, int& exit_code) {
       ->check(CLI::IsMember({2, 4, 8}));
   command->add_option("--steps", options->steps, "Of the whole schedule, extension included")
       ->capture_default_str()
-      ->check(CLI::Range(20, 10000));
+      ->check(whole_number(20, 10000));
   command->add_option("--out", options->out, "Folder that is made and keeps both runs")->required();
   command->callback([options, &exit_code] { exit_code = selftest(*options); });
 }

@@ -5,6 +5,7 @@
 #include <memory>
 #include <vector>
 
+#include "tools/options/whole_number.h"
 #include "tools/train/train.h"
 
 namespace pairedhead {
@@ -99,39 +100,42 @@ void add_train_command(CLI::App& app, int& exit_code) {
                    "HDF5 file that gets the initial parameters, for another trainer")
       ->excludes(command->get_option("--resume"));
   command->add_option("--seed", options.seed, "Of the initial parameters and the synthetic text")
-      ->capture_default_str();
+      ->capture_default_str()
+      ->check(any_seed());
   command
       ->add_option("--scheduled-steps", arguments->scheduled_steps,
                    "Steps of the schedule's three phases, in place of the configuration's")
-      ->check(CLI::PositiveNumber);
+      ->check(count_from(1));
   command
       ->add_option("--extension-steps", arguments->extension_steps,
                    "Steps behind them at the longest window")
-      ->check(CLI::NonNegativeNumber);
+      ->check(count_from(0));
   command
       ->add_option("--validation-every", arguments->validation_every,
                    "Steps between validations (0: none)")
-      ->check(CLI::NonNegativeNumber);
+      ->check(count_from(0));
   command->add_option("--validation-tokens", arguments->validation_tokens, "Tokens of a validation")
-      ->check(CLI::PositiveNumber);
+      ->check(count_from(1));
   command
       ->add_option("--validation-chunk", arguments->validation_chunk,
                    "Tokens of one sequence of a validation")
-      ->check(CLI::PositiveNumber);
+      ->check(count_from(1));
   command->add_option("--steps", options.steps, "Stop before this step (0: at the end)")
       ->capture_default_str()
-      ->check(CLI::NonNegativeNumber);
+      ->check(count_from(0));
   command->add_option("--save-every", options.save_every, "Steps between checkpoints")
       ->capture_default_str()
-      ->check(CLI::NonNegativeNumber);
+      ->check(count_from(0));
   command->add_option("--ranks", options.settings.ranks, "Ranks to simulate: 1, 2, 4 or 8")
       ->capture_default_str();
   command
       ->add_option("--storage", arguments->storage,
                    "exact: all in double; defined: parameters and moments in the record's types")
       ->capture_default_str();
-  command->add_option("--rounding", arguments->rounding,
-                      "Seed: round at random where the record stores bf16");
+  command
+      ->add_option("--rounding", arguments->rounding,
+                   "Seed: round at random where the record stores bf16")
+      ->check(any_seed());
   command->add_option("--ensemble", options.ensemble,
                       "Members with such roundings, for the band in the picture");
   command->callback([arguments, command, &exit_code] { exit_code = run(*arguments, *command); });

@@ -8,6 +8,7 @@
 #include <memory>
 #include <optional>
 
+#include "tools/options/whole_number.h"
 #include "tools/record/recorder.h"
 #include "tools/report/html_report.h"
 #include "tools/report/progress.h"
@@ -96,6 +97,7 @@ void write_reports(const Arguments& arguments, const Report& report, HtmlExtras 
 
 int verify(Arguments arguments) {
   for (const std::string& path : arguments.reports) check_report_path(path);
+  check_folder_of("--calibration", arguments.calibration);
   const HtmlExtras extras = read_extras(arguments);
   if (!arguments.shard.empty()) arguments.options.shard = parse_shard(arguments.shard);
   arguments.options.target = arguments.target;
@@ -162,9 +164,10 @@ void add_verify_command(CLI::App& app, int& exit_code) {
       ->allow_extra_args(false);
   command->add_option("--cases", options.cases, "Fuzzed cases a component, after its edges")
       ->capture_default_str()
-      ->check(CLI::NonNegativeNumber);
+      ->check(count_from(0));
   command->add_option("--seed", options.seed, "Of the run, or of the case that --case names")
-      ->capture_default_str();
+      ->capture_default_str()
+      ->check(any_seed());
   command
       ->add_option("--case", arguments->one_case,
                    "Run only this case of one component, \"D=16 H=2 ...\"")
@@ -186,7 +189,7 @@ void add_verify_command(CLI::App& app, int& exit_code) {
       ->excludes(command->get_option("--case"));
   command->add_option("--threads", options.threads, "Cases judged at once (0: all cores)")
       ->capture_default_str()
-      ->check(CLI::NonNegativeNumber);
+      ->check(count_from(0));
   command->add_flag("--full-size", arguments->full_size,
                     "Also the record's own shapes: exhaustive mask census and sampled rows");
   command
