@@ -24,7 +24,8 @@ void logits_backward(const std::vector<float>& grad_logit, int tokens, int heads
                      const std::uint16_t* x, const std::uint16_t* w, std::uint16_t* grad_x,
                      std::uint16_t* grad_w) {
   const auto logit = [&](int t, int h) {
-    return grad_logit[static_cast<std::size_t>(t * heads + h)];
+    return grad_logit[static_cast<std::size_t>(t) * static_cast<std::size_t>(heads) +
+                      static_cast<std::size_t>(h)];
   };
   std::fill_n(grad_x, tokens * width, std::uint16_t{0});
   for (int c = 0; c < channels; ++c) {

@@ -121,13 +121,15 @@ void head_fp8_backward(Fp8HeadShape shape, const std::uint16_t* x, const std::ui
 }
 
 void softcap_forward(LogitShape shape, const std::uint16_t* z, std::uint16_t* l) {
-  const auto count = static_cast<std::size_t>(shape.tokens * shape.vocabulary);
+  const auto count =
+      static_cast<std::size_t>(shape.tokens) * static_cast<std::size_t>(shape.vocabulary);
   for (std::size_t i = 0; i < count; ++i) l[i] = to_bf16(capped(from_bf16(z[i])).value);
 }
 
 void softcap_backward(LogitShape shape, const std::uint16_t* z, const std::uint16_t* grad_l,
                       std::uint16_t* grad_z) {
-  const auto count = static_cast<std::size_t>(shape.tokens * shape.vocabulary);
+  const auto count =
+      static_cast<std::size_t>(shape.tokens) * static_cast<std::size_t>(shape.vocabulary);
   for (std::size_t i = 0; i < count; ++i) {
     grad_z[i] = to_bf16(from_bf16(grad_l[i]) * capped(from_bf16(z[i])).slope);
   }
