@@ -101,8 +101,8 @@ __global__ void __launch_bounds__(threads_of_block)
 }
 
 bool aligned(const AdamTensor& t) {
-  return packs_are_aligned(static_cast<const std::byte*>(t.parameter), t.gradient, t.earlier,
-                           t.first_moment, t.second_moment);
+  return aligned_to_16(static_cast<const std::byte*>(t.parameter), t.gradient, t.earlier,
+                       t.first_moment, t.second_moment);
 }
 
 }  // namespace

@@ -60,7 +60,7 @@ void cautious_split_update(std::int64_t count, const __nv_bfloat16* direction,
   const CautiousSplit body = {direction,    learning_rate,
                               weight_decay, reinterpret_cast<std::uint16_t*>(parameter),
                               mantissa,     active_kernel_mutant()};
-  launch_elementwise(count, packs_are_aligned(direction, parameter, mantissa), body, stream);
+  launch_elementwise(count, aligned_to_16(direction, parameter, mantissa), body, stream);
 }
 
 }  // namespace pairedhead::gpu

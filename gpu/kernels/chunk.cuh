@@ -3,10 +3,11 @@
 #include <cuda_bf16.h>
 #include <cuda_runtime.h>
 
+#include <cstdint>
 #include <cstring>
 
-// Eight channels of bf16, the 16 bytes that a lane loads and stores at once. Addresses are
-// multiples of 16 bytes.
+// Eight channels of bf16, the 16 bytes that a lane loads and stores at once; one by one where a row
+// does not lie that way. Else addresses are multiples of 16 bytes.
 
 namespace pairedhead::gpu {
 
@@ -14,7 +15,7 @@ constexpr int channels_of_lane = 8;
 constexpr int pairs_of_lane = channels_of_lane / 2;
 
 // 8 channels as they are stored.
-struct Chunk {
+struct alignas(16) Chunk {
   __nv_bfloat162 pair[pairs_of_lane];
 };
 static_assert(sizeof(Chunk) == sizeof(uint4));
@@ -24,7 +25,8 @@ struct Lane {
   float2 pair[pairs_of_lane];
 };
 
-__device__ __forceinline__ Chunk chunk_of(const uint4& bits) {
+// The bits go by value: through a reference they would be read byte by byte.
+__device__ __forceinline__ Chunk chunk_of(uint4 bits) {
   Chunk chunk;
   memcpy(&chunk, &bits, sizeof bits);
   return chunk;
@@ -43,6 +45,38 @@ __device__ __forceinline__ void store(__nv_bfloat16* to, const Chunk& chunk) {
   uint4 bits;
   memcpy(&bits, &chunk, sizeof bits);
   *reinterpret_cast<uint4*>(to) = bits;
+}
+
+// The channels of row[column ...], zeros behind the end of a row of `count`. With `vectors`, count
+// and column are multiples of 8 and the row is aligned to 16 bytes.
+template <bool vectors>
+__device__ __forceinline__ Chunk load_chunk(const __nv_bfloat16* row, std::int64_t column,
+                                            std::int64_t count) {
+  Chunk chunk{};
+  if constexpr (vectors) {
+    if (column < count) chunk = load(row + column);
+  } else {
+#pragma unroll
+    for (int i = 0; i < channels_of_lane; ++i) {
+      if (column + i >= count) continue;
+      (i % 2 == 0 ? chunk.pair[i / 2].x : chunk.pair[i / 2].y) = row[column + i];
+    }
+  }
+  return chunk;
+}
+
+template <bool vectors>
+__device__ __forceinline__ void store_chunk(__nv_bfloat16* row, std::int64_t column,
+                                            std::int64_t count, const Chunk& chunk) {
+  if constexpr (vectors) {
+    if (column < count) store(row + column, chunk);
+  } else {
+#pragma unroll
+    for (int i = 0; i < channels_of_lane; ++i) {
+      if (column + i >= count) continue;
+      row[column + i] = i % 2 == 0 ? chunk.pair[i / 2].x : chunk.pair[i / 2].y;
+    }
+  }
 }
 
 __device__ __forceinline__ Lane widen(const Chunk& chunk) {

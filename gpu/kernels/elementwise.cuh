@@ -5,6 +5,7 @@
 #include <cstdint>
 
 #include "gpu/error.h"
+#include "gpu/kernels/alignment.h"
 
 // Kernels that move each element by itself, limited by memory.
 
@@ -29,11 +30,6 @@ __device__ __forceinline__ void store_pack(T* to, const Pack<T, n>& pack) {
 }
 
 constexpr int pack_width = 8;  // 16 bytes of bf16
-
-template <class... Pointers>
-bool packs_are_aligned(const Pointers*... pointers) {
-  return ((reinterpret_cast<std::uintptr_t>(pointers) % 16 == 0) && ...);
-}
 
 // What one thread does of `count` elements in packs, the rest of them one by one. Of `threads`
 // threads; element_threads() says how many there must be.

@@ -5,6 +5,7 @@
 #include <cstdint>
 
 #include "gpu/error.h"
+#include "gpu/kernels/alignment.h"
 #include "gpu/kernels/fp8_codes.cuh"
 #include "gpu/kernels/mutant.h"
 
@@ -16,13 +17,14 @@ namespace pairedhead::gpu {
 
 namespace both_ways {
 
-constexpr int tile_rows = 128, tile_columns = 128;
+constexpr int tile_rows = 128;
 constexpr int threads = 256;
 constexpr int bands = tile_rows / 16;  // of 16 rows, a warp each
 constexpr int chunks_of_warp = 8;      // of 8 columns, a lane each
 constexpr int rows_of_lane = 4;        // consecutive: they fill a word of the transpose
 constexpr int pass_columns = 8 * chunks_of_warp;
-constexpr int passes = tile_columns / pass_columns;
+template <class Encoder>
+constexpr int tile_columns = Encoder::passes* pass_columns;
 static_assert(threads / 32 == bands);
 
 // Byte r of result[c] is byte c of word r.
@@ -55,29 +57,31 @@ __device__ __forceinline__ void store_row(std::uint8_t* to, const ChunkCodes& co
 // permuted by the column's chunk: neither the words that go in nor the units that come out meet in
 // a bank.
 //
-// Encoder: Shared, and
+// Encoder: Shared; passes, the width of a tile, and resident_blocks, how many the registers of a
+// multiprocessor hold (wide tiles where the codes cost arithmetic, else many narrow ones); and
 //   prepare(shared, first_row)                      by the whole block, before a barrier
 //   codes(shared, chunk, row, column) -> ChunkCodes   of 8 columns from `column` on; row: in the
 //   tile
 template <bool vectors, class Encoder>
-__global__ void __launch_bounds__(threads, 3)
+__global__ void __launch_bounds__(threads, Encoder::resident_blocks)
     kernel(Encoder encoder, const __nv_bfloat16* x, std::int64_t rows, std::int64_t columns,
            std::uint8_t* codes, std::uint8_t* transposed, KernelMutant mutant) {
-  __shared__ uint4 tile[tile_columns][bands];
+  constexpr int passes = Encoder::passes, width = tile_columns<Encoder>;
+  __shared__ uint4 tile[width][bands];
   __shared__ typename Encoder::Shared shared;
   const std::int64_t first_row = static_cast<std::int64_t>(blockIdx.y) * tile_rows;
-  const std::int64_t first_column = static_cast<std::int64_t>(blockIdx.x) * tile_columns;
+  const std::int64_t first_column = static_cast<std::int64_t>(blockIdx.x) * width;
   const int thread = static_cast<int>(threadIdx.x);
   const int band = thread / 32, word_of_band = thread % 32 / chunks_of_warp;
   const int row = 16 * band + rows_of_lane * word_of_band;  // in the tile, as below
   const int column = 8 * (thread % chunks_of_warp);
 
-  Bf16Chunk loaded[passes][rows_of_lane];
+  Chunk loaded[passes][rows_of_lane];
 #pragma unroll
   for (int pass = 0; pass < passes; ++pass) {
 #pragma unroll
     for (int r = 0; r < rows_of_lane; ++r) {
-      loaded[pass][r] = Bf16Chunk{};
+      loaded[pass][r] = Chunk{};
       if (first_row + row + r < rows) {
         loaded[pass][r] = load_chunk<vectors>(x + (first_row + row + r) * columns,
                                               first_column + column + pass * pass_columns, columns);
@@ -116,7 +120,7 @@ __global__ void __launch_bounds__(threads, 3)
   __syncthreads();
 
 #pragma unroll
-  for (int n = 0; n < tile_columns * bands / threads; ++n) {
+  for (int n = 0; n < width * bands / threads; ++n) {
     const int unit = n * threads + thread;
     const int column = unit / bands, group = unit % bands;
     const std::int64_t row = first_row + 16 * group;
@@ -147,8 +151,9 @@ void write_both_ways(const Encoder& encoder, const __nv_bfloat16* x, std::int64_
   const auto tiles = [](std::int64_t extent, int tile) {
     return static_cast<unsigned>((extent + tile - 1) / tile);
   };
-  const dim3 blocks(tiles(columns, both_ways::tile_columns), tiles(rows, both_ways::tile_rows));
-  const bool aligned = aligned_to_16(x) && aligned_to_16(codes) && aligned_to_16(transposed);
+  const dim3 blocks(tiles(columns, both_ways::tile_columns<Encoder>),
+                    tiles(rows, both_ways::tile_rows));
+  const bool aligned = aligned_to_16(x, codes, transposed);
   const auto kernel = aligned && rows % 16 == 0 && columns % 16 == 0
                           ? both_ways::kernel<true, Encoder>
                           : both_ways::kernel<false, Encoder>;

@@ -4,7 +4,7 @@
 
 #include <cstdint>
 
-#include "gpu/kernels/bf16_chunk.cuh"
+#include "gpu/kernels/chunk.cuh"
 
 // SPEC §3.8 "Quantisation": one IEEE fp32 division, then nearest even, saturating, to e4m3 or e5m2.
 
@@ -34,10 +34,10 @@ struct ChunkCodes {
 
 // NaN becomes 0x7f.
 template <__nv_fp8_interpretation_t format>
-__device__ __forceinline__ ChunkCodes fp8_codes(const Bf16Chunk& chunk, const Fp8Divider& divide) {
-  std::uint32_t pair[chunk_values / 2];
+__device__ __forceinline__ ChunkCodes fp8_codes(const Chunk& chunk, const Fp8Divider& divide) {
+  std::uint32_t pair[channels_of_lane / 2];
 #pragma unroll
-  for (int i = 0; i < chunk_values / 2; ++i) {
+  for (int i = 0; i < channels_of_lane / 2; ++i) {
     const float2 value = __bfloat1622float2(chunk.pair[i]);
     pair[i] =
         __nv_cvt_float2_to_fp8x2(float2{divide(value.x), divide(value.y)}, __NV_SATFINITE, format);

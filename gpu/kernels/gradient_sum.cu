@@ -33,7 +33,7 @@ struct GradientSum {
 template <class Gradient>
 void add(std::int64_t count, const Gradient* a, const Gradient* b, const float* partial, float* sum,
          cudaStream_t stream, float scale) {
-  launch_elementwise(count, packs_are_aligned(a, b, partial, sum),
+  launch_elementwise(count, aligned_to_16(a, b, partial, sum),
                      GradientSum<Gradient>{a, b, partial, sum, scale}, stream);
 }
 

@@ -36,7 +36,7 @@ template <class Direction>
 void update(std::int64_t count, const float* gradient, const float* momentum, float* moment,
             Direction* direction, cudaStream_t stream) {
   launch_elementwise(
-      count, packs_are_aligned(gradient, moment, direction),
+      count, aligned_to_16(gradient, moment, direction),
       MomentumUpdate<Direction>{gradient, momentum, moment, direction, active_kernel_mutant()},
       stream);
 }

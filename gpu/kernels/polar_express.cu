@@ -105,7 +105,7 @@ void polar_normalise(const MatrixFamily& family, const __nv_bfloat16* direction,
                      void* workspace, cudaStream_t stream) {
   check_family("polar_normalise", family);
   float* const partials = static_cast<float*>(workspace);
-  if (family.count_of_each() % pack_width == 0 && packs_are_aligned(direction, x)) {
+  if (family.count_of_each() % pack_width == 0 && aligned_to_16(direction, x)) {
     normalise<pack_width>(family, direction, x, partials, stream);
   } else {
     normalise<1>(family, direction, x, partials, stream);

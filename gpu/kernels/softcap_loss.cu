@@ -3,7 +3,8 @@
 #include <string>
 
 #include "gpu/error.h"
-#include "gpu/kernels/bf16_chunk.cuh"
+#include "gpu/kernels/alignment.h"
+#include "gpu/kernels/chunk.cuh"
 #include "gpu/kernels/fp8_both_ways.cuh"
 #include "gpu/kernels/hopper.cuh"
 #include "gpu/kernels/mutant.h"
@@ -57,16 +58,16 @@ __device__ __forceinline__ float exponential_sum(float2 first, float2 second, Ke
 
 // The sum of e^l over a chunk of which `count` logits exist.
 template <bool vectors>
-__device__ __forceinline__ float exponential_sum(const Bf16Chunk& chunk, int count,
+__device__ __forceinline__ float exponential_sum(const Chunk& chunk, int count,
                                                  KernelMutant mutant) {
   if (planted(mutant, KernelMutant::logsumexp_without_softcap)) {
     float sum = 0;
-    for (int i = 0; i < count && i < chunk_values; ++i) {
+    for (int i = 0; i < count && i < channels_of_lane; ++i) {
       sum += expf(__bfloat162float(i % 2 == 0 ? chunk.pair[i / 2].x : chunk.pair[i / 2].y));
     }
     return sum;
   }
-  if (vectors || count >= chunk_values) {
+  if (vectors || count >= channels_of_lane) {
     return exponential_sum(at_least<least_of_four>(chunk.pair[0]),
                            at_least<least_of_four>(chunk.pair[1]), mutant) +
            exponential_sum(at_least<least_of_four>(chunk.pair[2]),
@@ -74,7 +75,7 @@ __device__ __forceinline__ float exponential_sum(const Bf16Chunk& chunk, int cou
   }
   float sum = 0;
 #pragma unroll
-  for (int i = 0; i < chunk_values; ++i) {
+  for (int i = 0; i < channels_of_lane; ++i) {
     if (i >= count) continue;
     const float2 pair = at_least<least_of_four>(chunk.pair[i / 2]);
     const float inverse =
@@ -119,10 +120,10 @@ __device__ __forceinline__ Term term_of(const Problem& problem, int token, int h
 // once.
 template <bool vectors, class Visit>
 __device__ __forceinline__ void for_each_chunk(const __nv_bfloat16* row, int count, Visit visit) {
-  constexpr int stride = threads_of_row * chunk_values;
-  const int first = static_cast<int>(threadIdx.x) * chunk_values;
+  constexpr int stride = threads_of_row * channels_of_lane;
+  const int first = static_cast<int>(threadIdx.x) * channels_of_lane;
   for (int column = first; column < count; column += chunks_in_flight * stride) {
-    Bf16Chunk chunks[chunks_in_flight];
+    Chunk chunks[chunks_in_flight];
 #pragma unroll
     for (int i = 0; i < chunks_in_flight; ++i) {
       chunks[i] = load_chunk<vectors>(row, column + i * stride, count);
@@ -146,7 +147,7 @@ __global__ void __launch_bounds__(threads_of_row)
   const float logit = term.target >= 0 ? __bfloat162float(row[term.target]) : 0;
 
   float sum = 0;
-  for_each_chunk<vectors>(row, problem.vocabulary, [&](const Bf16Chunk& chunk, int column) {
+  for_each_chunk<vectors>(row, problem.vocabulary, [&](const Chunk& chunk, int column) {
     sum += exponential_sum<vectors>(chunk, problem.vocabulary - column, problem.mutant);
   });
   sum = block_sum<threads_of_row>(sum, shared);
@@ -220,11 +221,11 @@ __device__ __forceinline__ RowGradient row_gradient(const Problem& problem, cons
 }
 
 // The gradient of 8 logits. Products and sums are written out, so that every kernel rounds alike.
-__device__ __forceinline__ Bf16Chunk gradient(const Bf16Chunk& z, const RowGradient& row,
-                                              int column, KernelMutant mutant) {
-  float grad[chunk_values], slope[chunk_values];
+__device__ __forceinline__ Chunk gradient(const Chunk& z, const RowGradient& row, int column,
+                                          KernelMutant mutant) {
+  float grad[channels_of_lane], slope[channels_of_lane];
 #pragma unroll
-  for (int i = 0; i < chunk_values; ++i) {
+  for (int i = 0; i < channels_of_lane; ++i) {
     const float2 pair = at_least<least_alone>(z.pair[i / 2]);
     const float e = decay(i % 2 == 0 ? pair.x : pair.y, mutant);
     const float sigmoid = hopper::reciprocal_approximate(__fadd_rn(1, e));
@@ -235,15 +236,15 @@ __device__ __forceinline__ Bf16Chunk gradient(const Bf16Chunk& z, const RowGradi
 #pragma unroll
   for (int k = 0; k < most_horizons; ++k) {
     const int place = row.target[k] - column;
-    if (place < 0 || place >= chunk_values) continue;
+    if (place < 0 || place >= channels_of_lane) continue;
 #pragma unroll
-    for (int i = 0; i < chunk_values; ++i) {
+    for (int i = 0; i < channels_of_lane; ++i) {
       if (place == i) grad[i] = __fsub_rn(grad[i], row.asked[k]);
     }
   }
-  Bf16Chunk result;
+  Chunk result;
 #pragma unroll
-  for (int i = 0; i < chunk_values / 2; ++i) {
+  for (int i = 0; i < channels_of_lane / 2; ++i) {
     result.pair[i] = __floats2bfloat162_rn(__fmul_rn(grad[2 * i], slope[2 * i]),
                                            __fmul_rn(grad[2 * i + 1], slope[2 * i + 1]));
   }
@@ -258,7 +259,7 @@ __global__ void __launch_bounds__(threads_of_row)
   const int token = static_cast<int>(blockIdx.x);
   const std::int64_t begin = static_cast<std::int64_t>(token) * problem.vocabulary;
   const RowGradient row = row_gradient(problem, logsumexp, grad_loss, token);
-  for_each_chunk<vectors>(z + begin, problem.vocabulary, [&](const Bf16Chunk& chunk, int column) {
+  for_each_chunk<vectors>(z + begin, problem.vocabulary, [&](const Chunk& chunk, int column) {
     store_chunk<vectors>(grad_z + begin, column, problem.vocabulary,
                          gradient(chunk, row, column, problem.mutant));
   });
@@ -266,6 +267,8 @@ __global__ void __launch_bounds__(threads_of_row)
 
 // The gradient in e5m2 (SPEC §3.10 "dz": bf16, then e5m2).
 struct GradientEncoder {
+  static constexpr int passes = 2, resident_blocks = 3;
+
   Problem problem;
   const float *logsumexp, *grad_loss;
   Fp8Divider divide;
@@ -282,9 +285,9 @@ struct GradientEncoder {
     }
   }
 
-  __device__ __forceinline__ ChunkCodes codes(const Shared& shared, const Bf16Chunk& z, int row,
+  __device__ __forceinline__ ChunkCodes codes(const Shared& shared, const Chunk& z, int row,
                                               std::int64_t column) const {
-    const Bf16Chunk grad = gradient(z, shared.row[row], static_cast<int>(column), problem.mutant);
+    const Chunk grad = gradient(z, shared.row[row], static_cast<int>(column), problem.mutant);
     return planted(problem.mutant, KernelMutant::gradient_in_e4m3)
                ? fp8_codes<__NV_E4M3>(grad, divide)
                : fp8_codes<__NV_E5M2>(grad, divide);
@@ -305,7 +308,7 @@ Problem checked(const LossShape& shape, const std::int32_t* targets, const LossS
 }
 
 bool in_vectors(const LossShape& shape, const void* z) {
-  return shape.vocabulary % chunk_values == 0 && aligned_to_16(z);
+  return shape.vocabulary % channels_of_lane == 0 && aligned_to_16(z);
 }
 
 }  // namespace

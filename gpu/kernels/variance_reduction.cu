@@ -134,7 +134,7 @@ std::size_t variance_workspace_bytes(const MatrixFamily& family) {
 void variance_reduction(const MatrixFamily& family, __nv_bfloat16* direction, float* second_moment,
                         void* workspace, cudaStream_t stream) {
   check_family("variance_reduction", family);
-  if (family.columns % pack_width == 0 && packs_are_aligned(direction)) {
+  if (family.columns % pack_width == 0 && aligned_to_16(direction)) {
     reduce<pack_width>(family, direction, second_moment, workspace, stream);
   } else {
     reduce<1>(family, direction, second_moment, workspace, stream);
