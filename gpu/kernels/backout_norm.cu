@@ -55,6 +55,7 @@ __global__ void __launch_bounds__(row_threads, resident_blocks)
                      __nv_bfloat16* __restrict__ grad_x_back, float* partials,
                      KernelMutant mutant) {
   __shared__ float sums[row_warps][1];
+  let_next_kernel_start();
   const float factor = planted(mutant, KernelMutant::backout_gradient_unsigned) ? *beta : -*beta;
   float of_beta = 0;
   for (int token = first_row(); token < shape.tokens;

@@ -96,6 +96,7 @@ __global__ void __launch_bounds__(row_threads, resident_blocks)
                    const __nv_bfloat16* __restrict__ grad_x, __nv_bfloat16* __restrict__ grad_e,
                    float* partials, KernelMutant mutant) {
   __shared__ float sums[row_warps][sums_of_smear];
+  let_next_kernel_start();
   const Run run = run_of_warp(shape.tokens, run_length);
   const int width = shape.width;
   const float factor = *lam;

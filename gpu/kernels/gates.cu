@@ -71,6 +71,7 @@ __global__ void __launch_bounds__(threads_of_block)
                   __nv_bfloat16* grad_u, float* __restrict__ grad_a, bool accumulate,
                   float* __restrict__ partials, KernelMutant mutant) {
   extern __shared__ float shared[];
+  let_next_kernel_start();
   float* const a_rows = shared;                                      // [tokens_of_block, 12]
   float* const weights = a_rows + tokens_of_block * gate_channels;   // [heads, 12]
   float* const grad_logits = weights + shape.heads * gate_channels;  // [tokens_of_block, heads]
@@ -100,7 +101,8 @@ __global__ void __launch_bounds__(threads_of_block)
     if (active) {
       g_chunk = load(g + (first_token + token) * stride_g + head * shape.head_dim + channel);
       u_chunk = load_constant(u + at);
-      if (grad_before != nullptr) before = load(grad_before + at);
+      const bool lost = planted(mutant, KernelMutant::table_gradient_overwritten);
+      if (grad_before != nullptr && !lost) before = load(grad_before + at);
     }
     float logit = 0;
     if (row < rows) {
@@ -125,7 +127,8 @@ __global__ void __launch_bounds__(threads_of_block)
       sum += grad_logits[token * shape.heads + head] * weights[head * gate_channels + c];
     }
     float* const to = grad_a + first_token * gate_channels + i;
-    *to = accumulate ? *to + sum : sum;
+    const bool adds = accumulate && !planted(mutant, KernelMutant::gates_gradient_overwritten);
+    *to = adds ? *to + sum : sum;
   }
   const int numbers = shape.heads * gate_channels;
   for (int i = thread; i < numbers; i += threads_of_block) {

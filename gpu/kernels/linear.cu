@@ -31,6 +31,7 @@ __global__ void __launch_bounds__(threads_of_block)
                    std::int64_t chunks, __nv_bfloat16* grad, float* __restrict__ partials,
                    KernelMutant mutant) {
   __shared__ float shared[threads_of_block / warp_threads];
+  let_next_kernel_start();
   const float factor = *lambda;
   const std::int64_t step = static_cast<std::int64_t>(gridDim.x) * threads_of_block;
   float sum = 0;

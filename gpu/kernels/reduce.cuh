@@ -3,7 +3,7 @@
 #include <cuda_bf16.h>
 #include <cuda_runtime.h>
 
-#include "gpu/error.h"
+#include "gpu/kernels/launch.cuh"
 
 // Sums in an order that depends on nothing but the shape: two runs give the same bits.
 
@@ -42,6 +42,7 @@ __global__ void sum_partials_kernel(const float* partials, int blocks, int numbe
                                     Deliver deliver) {
   constexpr int threads = 128;
   __shared__ float shared[threads / warp_threads];
+  wait_for_kernel_before();
   float sum = 0;
   for (int block = static_cast<int>(threadIdx.x); block < blocks; block += threads) {
     sum += partials[static_cast<long>(block) * numbers + blockIdx.x];
@@ -51,13 +52,13 @@ __global__ void sum_partials_kernel(const float* partials, int blocks, int numbe
 }
 
 // Calls deliver(i, the sum over blocks of partials[block * numbers + i]) on the device, once for
-// each number: what the blocks of a kernel left behind, each `numbers` sums over its share.
+// each number: what the blocks of the kernel before left behind, each `numbers` sums over its
+// share. That kernel may let_next_kernel_start().
 template <class Deliver>
 void deliver_partials(const float* partials, int blocks, int numbers, const Deliver& deliver,
                       cudaStream_t stream) {
-  sum_partials_kernel<Deliver>
-      <<<static_cast<unsigned>(numbers), 128, 0, stream>>>(partials, blocks, numbers, deliver);
-  CUDA_CHECK(cudaGetLastError());
+  launch_overlapped(sum_partials_kernel<Deliver>, dim3(static_cast<unsigned>(numbers)), 128, stream,
+                    partials, blocks, numbers, deliver);
 }
 
 template <class Result>
