@@ -110,8 +110,9 @@ void Model::forward(LinearAlgebra& algebra, const ParameterBuffers& parameters,
       skip = SkipInputs{b.layers[at(config_.skip_from)].out,
                         parameters.matrix(layout_.at("skip_gate")), scalars + scalar.skip()};
     }
-    mix_norm_forward(shape, stream_before(i), b.x0, skip, scalars + scalar.residual(layer),
-                     lambdas + layer, l.mixed, l.a, stream);
+    mix_norm_forward(
+        shape, {stream_before(i), b.x0, skip, scalars + scalar.residual(layer), lambdas + layer},
+        l.mixed, l.a, stream);
     mark("norms and mixes", stream);
     const bool attention = config_.layers[i].attention;
     if (attention) forward_attention(i, algebra, parameters, batch, settings, stream);

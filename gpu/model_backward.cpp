@@ -36,12 +36,12 @@ void Model::backward(LinearAlgebra& algebra, const ParameterBuffers& parameters,
   backout_norm_backward(shape, b.layers.back().out, b.layers[at(config_.backout_from)].out,
                         scalars + scalar.backout(), b.grad_part, grad, b.grad_back,
                         grad_scalars + scalar.backout(), b.workspace, stream);
-  mark("norms and mixes", stream);
 
   // What later readers of a layer's output give to its gradient beside the next layer. One that is
   // there before the next layer's mix joins in its kernel, any other afterwards.
   const std::size_t backout_from = at(config_.backout_from), skip_from = at(config_.skip_from);
   if (backout_from + 1 == depth) add_streams(stream_count, grad, b.grad_back, grad, stream);
+  mark("norms and mixes", stream);
 
   std::vector<bool> table_used(b.value_embedding.size(), false);
   for (std::size_t i = depth; i-- > 0;) {
@@ -76,15 +76,23 @@ void Model::backward(LinearAlgebra& algebra, const ParameterBuffers& parameters,
     const bool joins_back = i == backout_from + 1;
     const bool joins_skip = i == skip_from + 1 && layer != config_.skip_to;
     const __nv_bfloat16* before = joins_back ? b.grad_back : joins_skip ? b.grad_skip : nullptr;
-    mix_norm_backward(shape, stream_before(i), b.x0, skip, scalars + scalar.residual(layer),
-                      lambdas + layer, grad, b.grad_part, attention ? b.grad_gates : nullptr,
-                      before, next, i + 1 == depth ? nullptr : b.grad_x0, b.grad_x0,
-                      grad_scalars + scalar.residual(layer), grad_lambdas + layer, grad_skip,
-                      b.workspace, stream);
-    mark("norms and mixes", stream);
+    mix_norm_backward(
+        shape, {stream_before(i), b.x0, skip, scalars + scalar.residual(layer), lambdas + layer},
+        {.mixed = grad,
+         .a = b.grad_part,
+         .a_gates = attention ? b.grad_gates : nullptr,
+         .x_before = before,
+         .x0_before = i + 1 == depth ? nullptr : b.grad_x0},
+        {.x = next,
+         .x0 = b.grad_x0,
+         .rho = grad_scalars + scalar.residual(layer),
+         .lam = grad_lambdas + layer,
+         .skip = grad_skip},
+        b.workspace, stream);
     if (i == skip_from + 1 && before != b.grad_skip) {
       add_streams(stream_count, next, b.grad_skip, next, stream);
     }
+    mark("norms and mixes", stream);
     std::swap(grad, next);
   }
 
@@ -97,19 +105,19 @@ void Model::backward(LinearAlgebra& algebra, const ParameterBuffers& parameters,
   mark("embedding", stream);
   sort_tokens(embedding, batch.inputs, b.order, b.workspace, stream);
   // A tied table already holds the head's gradient.
-  scatter_rows(embedding, batch.inputs, b.order, b.grad_part, settings.split_embedding,
-               gradients.matrix(table(settings)), b.workspace, stream);
+  std::vector<TableGradient> tables = {
+      {b.grad_part, settings.split_embedding, gradients.matrix(table(settings))}};
   for (std::size_t n = 0; n < b.value_embedding.size(); ++n) {
     const ParameterPlace& place = layout_.at(reference::value_embed_name(static_cast<Index>(n)));
     if (table_used[n]) {
-      scatter_rows(embedding, batch.inputs, b.order, b.grad_value_embedding[n], true,
-                   gradients.matrix(place), b.workspace, stream);
+      tables.push_back({b.grad_value_embedding[n], true, gradients.matrix(place)});
     } else {
       CUDA_CHECK(cudaMemsetAsync(gradients.matrix(place), 0,
                                  static_cast<std::size_t>(place.count) * sizeof(__nv_bfloat16),
                                  stream));
     }
   }
+  scatter_rows(embedding, batch.inputs, b.order, tables, b.workspace, stream);
   mark("scatter", stream);
 }
 

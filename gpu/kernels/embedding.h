@@ -5,6 +5,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <span>
 
 // From tokens to the stream, and the gradients of the tables (SPEC §3.1). Every function launches
 // on `stream` without synchronising, and throws CudaError on a failed launch, std::invalid_argument
@@ -45,13 +46,21 @@ void embed_smear_norm_backward(const EmbeddingShape& shape, const std::int32_t* 
 void sort_tokens(const EmbeddingShape& shape, const std::int32_t* tokens, std::int32_t* order,
                  void* workspace, cudaStream_t stream);
 
-// SPEC §5 "tied embedding": grad_table[tokens[t], :] += grad_rows[t, :], each row's sum in fp32 in
-// an order that follows from the tokens alone, one rounding. order: sort_tokens' of these tokens;
-// grad_rows: bf16 [T, C]; grad_table: bf16 [V, C]. Where `overwrite`, rows that no token names
-// become zero and the others hold the sum alone; else the sum is added to what the row holds (a
-// tied table's gradient from the head). No atomics.
+// What goes into a table's gradient: rows, bf16 [T, C]; table, bf16 [V, C]. Where `overwrite`, rows
+// of the table that no token names become zero and the others hold their sum alone; else the sum is
+// added to what the row holds (a tied table's gradient from the head).
+struct TableGradient {
+  const __nv_bfloat16* rows;
+  bool overwrite;
+  __nv_bfloat16* table;
+};
+constexpr std::size_t most_tables = 4;  // the embedding and three of the values
+
+// SPEC §5 "tied embedding", for up to most_tables at once: table[tokens[t], :] += rows[t, :], each
+// row's sum in fp32 in an order that follows from the tokens alone, one rounding. order:
+// sort_tokens' of these tokens. No atomics.
 void scatter_rows(const EmbeddingShape& shape, const std::int32_t* tokens,
-                  const std::int32_t* order, const __nv_bfloat16* grad_rows, bool overwrite,
-                  __nv_bfloat16* grad_table, void* workspace, cudaStream_t stream);
+                  const std::int32_t* order, std::span<const TableGradient> gradients,
+                  void* workspace, cudaStream_t stream);
 
 }  // namespace pairedhead::gpu

@@ -32,22 +32,20 @@ __device__ __forceinline__ float mix(float rho, float x, float skip, float lam, 
 
 template <class RowType, bool skips>
 __global__ void __launch_bounds__(row_threads)
-    mix_forward(StreamShape shape, const __nv_bfloat16* __restrict__ x,
-                const __nv_bfloat16* __restrict__ x0, SkipInputs skip, const float* rho,
-                const float* lam, __nv_bfloat16* __restrict__ mixed, __nv_bfloat16* __restrict__ a,
-                KernelMutant mutant) {
+    mix_forward(StreamShape shape, MixInputs in, __nv_bfloat16* __restrict__ mixed,
+                __nv_bfloat16* __restrict__ a, KernelMutant mutant) {
   const int token = first_row();
   if (token >= shape.tokens) return;
   const auto offset = static_cast<std::int64_t>(token) * shape.width;
-  const auto x_row = load_row<RowType>(x + offset, shape.width);
-  const auto x0_row = load_row<RowType>(x0 + offset, shape.width);
+  const auto x_row = load_row<RowType>(in.x + offset, shape.width);
+  const auto x0_row = load_row<RowType>(in.x0 + offset, shape.width);
   RowType skip_row;
   float gain = 0;
   if constexpr (skips) {
-    skip_row = load_row<RowType>(skip.x_skip + offset, shape.width);
-    gain = skip_strength(*skip.theta, mutant) * gate_of(x0_row, skip.w);
+    skip_row = load_row<RowType>(in.skip.x_skip + offset, shape.width);
+    gain = skip_strength(*in.skip.theta, mutant) * gate_of(x0_row, in.skip.w);
   }
-  const float factor = *rho, x0_factor = *lam;
+  const float factor = *in.rho, x0_factor = *in.lam;
   float row[RowType::elements];
 #pragma unroll
   for (int n = 0; n < RowType::elements; ++n) {
@@ -58,20 +56,6 @@ __global__ void __launch_bounds__(row_threads)
   store_rounded<RowType>(mixed + offset, shape.width, [&](int n) { return row[n]; });
   store_rounded<RowType>(a + offset, shape.width, [&](int n) { return inverse * row[n]; });
 }
-
-// As mix_norm_backward takes them.
-struct MixBackward {
-  StreamShape shape;
-  const __nv_bfloat16 *x, *x0;
-  SkipInputs skip;
-  const float *rho, *lam;
-  const __nv_bfloat16 *grad_mixed, *grad_a;
-  const float* grad_a_gates;
-  const __nv_bfloat16* grad_x_before;
-  __nv_bfloat16* grad_x;
-  const __nv_bfloat16* grad_x0_before;
-  __nv_bfloat16 *grad_x0, *grad_x_skip;
-};
 
 // The gradient of the gates' first chunk of a, zero beyond channel 11.
 template <class RowType>
@@ -89,25 +73,27 @@ __device__ __forceinline__ void load_gates(const float* grad_a_gates, int token,
 // to, row by row.
 template <class RowType, bool skips>
 __global__ void __launch_bounds__(row_threads, resident_blocks<skips>)
-    mix_backward(MixBackward p, float* partials, KernelMutant mutant) {
+    mix_backward(StreamShape shape, MixInputs in, MixIncoming incoming, MixGradients out,
+                 float* partials, KernelMutant mutant) {
   constexpr int numbers = skips ? sums_of_skip_mix : sums_of_mix;
   __shared__ float sums[row_warps][numbers];
-  const int width = p.shape.width;
-  const float rho = *p.rho, lam = *p.lam;
-  const float strength = skips ? skip_strength(*p.skip.theta, mutant) : 0;
+  let_next_kernel_start();
+  const int width = shape.width;
+  const float rho = *in.rho, lam = *in.lam;
+  const float strength = skips ? skip_strength(*in.skip.theta, mutant) : 0;
   float of_rho = 0, of_lam = 0, of_theta = 0, of_w[8] = {};  // of this lane; of_theta of its warp
 
-  for (int token = first_row(); token < p.shape.tokens;
+  for (int token = first_row(); token < shape.tokens;
        token += static_cast<int>(gridDim.x) * row_warps) {
     const auto offset = static_cast<std::int64_t>(token) * width;
-    const auto x = load_row<RowType>(p.x + offset, width);
-    const auto x0 = load_row<RowType>(p.x0 + offset, width);
-    const auto grad_a = load_row_or_zero<RowType>(p.grad_a, offset, width);
-    const auto grad_mixed = load_row<RowType>(p.grad_mixed + offset, width);
+    const auto x = load_row<RowType>(in.x + offset, width);
+    const auto x0 = load_row<RowType>(in.x0 + offset, width);
+    const auto grad_a = load_row_or_zero<RowType>(incoming.a, offset, width);
+    const auto grad_mixed = load_row<RowType>(incoming.mixed + offset, width);
     RowType x_skip;
-    if constexpr (skips) x_skip = load_row<RowType>(p.skip.x_skip + offset, width);
+    if constexpr (skips) x_skip = load_row<RowType>(in.skip.x_skip + offset, width);
     float gates[8];
-    load_gates<RowType>(p.grad_a_gates, token, gates);
+    load_gates<RowType>(incoming.a_gates, token, gates);
     const auto of_a = [&](int n) {
       const bool lost = planted(mutant, KernelMutant::mix_drops_gates);
       return grad_a[n] + (n < 8 && !lost ? gates[n % 8] : 0);
@@ -116,7 +102,7 @@ __global__ void __launch_bounds__(row_threads, resident_blocks<skips>)
     // Through the norm (SPEC §5): g = grad_mixed + r (grad_a - y mean(grad_a
     // y)), y = r mixed.
     float gate = 0;
-    if constexpr (skips) gate = gate_of(x0, p.skip.w);
+    if constexpr (skips) gate = gate_of(x0, in.skip.w);
     const auto joining = [&](int n) { return skips ? strength * gate * x_skip[n] : 0.0f; };
     const auto mixed = [&](int n) { return mix(rho, x[n], joining(n), lam, x0[n], mutant); };
     const float squares = row_sum<RowType>([&](int n) { return mixed(n) * mixed(n); });
@@ -147,16 +133,15 @@ __global__ void __launch_bounds__(row_threads, resident_blocks<skips>)
         const int c = RowType::channel(n);
         if (c >= gate_channels) continue;
         of_w[n] += grad_logit * x0[n];
-        through_gate[n] = grad_logit * __bfloat162float(p.skip.w[c]);
+        through_gate[n] = grad_logit * __bfloat162float(in.skip.w[c]);
       }
-      store_rounded<RowType>(p.grad_x_skip + offset, width,
+      store_rounded<RowType>(out.skip.x_skip + offset, width,
                              [&](int n) { return strength * gate * (rho * g[n]); });
     }
-    const auto x0_before = load_row_or_zero<RowType>(p.grad_x0_before, offset, width);
-    const auto x_before = load_row_or_zero<RowType>(p.grad_x_before, offset, width);
-    store_rounded<RowType>(p.grad_x + offset, width,
-                           [&](int n) { return x_before[n] + rho * g[n]; });
-    store_rounded<RowType>(p.grad_x0 + offset, width, [&](int n) {
+    const auto x0_before = load_row_or_zero<RowType>(incoming.x0_before, offset, width);
+    const auto x_before = load_row_or_zero<RowType>(incoming.x_before, offset, width);
+    store_rounded<RowType>(out.x + offset, width, [&](int n) { return x_before[n] + rho * g[n]; });
+    store_rounded<RowType>(out.x0 + offset, width, [&](int n) {
       const bool lost = planted(mutant, KernelMutant::mix_drops_x0_before);
       return (lost ? 0 : x0_before[n]) + lam * g[n] + (n < 8 ? through_gate[n % 8] : 0);
     });
@@ -181,20 +166,19 @@ __global__ void __launch_bounds__(row_threads, resident_blocks<skips>)
 }
 
 struct DeliverMix {
-  float *rho, *lam;
-  SkipGradients skip;
+  MixGradients to;
   const float* theta;
 
   __device__ void operator()(int i, float sum) const {
     if (i == rho_sum) {
-      *rho = sum;
+      *to.rho = sum;
     } else if (i == lam_sum) {
-      *lam = sum;
+      *to.lam = sum;
     } else if (i == theta_sum) {
       const float share = logistic(*theta);
-      *skip.theta = 2 * share * (1 - share) * sum;
+      *to.skip.theta = 2 * share * (1 - share) * sum;
     } else {
-      store(skip.w + (i - w_sums), sum);
+      store(to.skip.w + (i - w_sums), sum);
     }
   }
 };
@@ -206,49 +190,30 @@ std::size_t residual_workspace_bytes(const StreamShape& shape) {
   return static_cast<std::size_t>(blocks) * sums_of_skip_mix * sizeof(float);
 }
 
-void mix_norm_forward(const StreamShape& shape, const __nv_bfloat16* x, const __nv_bfloat16* x0,
-                      const SkipInputs& skip, const float* rho, const float* lam,
-                      __nv_bfloat16* mixed, __nv_bfloat16* a, cudaStream_t stream) {
+void mix_norm_forward(const StreamShape& shape, const MixInputs& inputs, __nv_bfloat16* mixed,
+                      __nv_bfloat16* a, cudaStream_t stream) {
   dispatch_row("mix_norm", shape.tokens, shape.width, [&]<class RowType>() {
     const auto kernel =
-        skip.x_skip == nullptr ? mix_forward<RowType, false> : mix_forward<RowType, true>;
-    kernel<<<row_blocks(shape.tokens), row_threads, 0, stream>>>(shape, x, x0, skip, rho, lam,
-                                                                 mixed, a, active_kernel_mutant());
+        inputs.skip.x_skip == nullptr ? mix_forward<RowType, false> : mix_forward<RowType, true>;
+    kernel<<<row_blocks(shape.tokens), row_threads, 0, stream>>>(shape, inputs, mixed, a,
+                                                                 active_kernel_mutant());
   });
 }
 
-void mix_norm_backward(const StreamShape& shape, const __nv_bfloat16* x, const __nv_bfloat16* x0,
-                       const SkipInputs& skip, const float* rho, const float* lam,
-                       const __nv_bfloat16* grad_mixed, const __nv_bfloat16* grad_a,
-                       const float* grad_a_gates, const __nv_bfloat16* grad_x_before,
-                       __nv_bfloat16* grad_x, const __nv_bfloat16* grad_x0_before,
-                       __nv_bfloat16* grad_x0, float* grad_rho, float* grad_lam,
-                       const SkipGradients& grad_skip, void* workspace, cudaStream_t stream) {
-  const MixBackward p = {.shape = shape,
-                         .x = x,
-                         .x0 = x0,
-                         .skip = skip,
-                         .rho = rho,
-                         .lam = lam,
-                         .grad_mixed = grad_mixed,
-                         .grad_a = grad_a,
-                         .grad_a_gates = grad_a_gates,
-                         .grad_x_before = grad_x_before,
-                         .grad_x = grad_x,
-                         .grad_x0_before = grad_x0_before,
-                         .grad_x0 = grad_x0,
-                         .grad_x_skip = grad_skip.x_skip};
-  const bool skips = skip.x_skip != nullptr;
+void mix_norm_backward(const StreamShape& shape, const MixInputs& inputs,
+                       const MixIncoming& incoming, const MixGradients& gradients, void* workspace,
+                       cudaStream_t stream) {
+  const bool skips = inputs.skip.x_skip != nullptr;
   const int blocks =
       summing_blocks(shape.tokens, skips ? resident_blocks<true> : resident_blocks<false>);
   float* const partials = static_cast<float*>(workspace);
   dispatch_row("mix_norm", shape.tokens, shape.width, [&]<class RowType>() {
     const auto kernel = skips ? mix_backward<RowType, true> : mix_backward<RowType, false>;
-    kernel<<<static_cast<unsigned>(blocks), row_threads, 0, stream>>>(p, partials,
-                                                                      active_kernel_mutant());
+    kernel<<<static_cast<unsigned>(blocks), row_threads, 0, stream>>>(
+        shape, inputs, incoming, gradients, partials, active_kernel_mutant());
   });
   deliver_partials(partials, blocks, skips ? sums_of_skip_mix : sums_of_mix,
-                   DeliverMix{grad_rho, grad_lam, grad_skip, skip.theta}, stream);
+                   DeliverMix{gradients, inputs.skip.theta}, stream);
 }
 
 }  // namespace pairedhead::gpu

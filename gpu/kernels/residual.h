@@ -34,26 +34,40 @@ struct SkipGradients {
   float* theta = nullptr;           // fp32
 };
 
-// SPEC §3.3.1-3: mixed = rho (x + skip) + lam x0, a = rms(mixed); only `mixed` and a are rounded.
-// x, x0, mixed, a: bf16 [T, C]; rho, lam: fp32, device. In the first layer x is x0.
-void mix_norm_forward(const StreamShape& shape, const __nv_bfloat16* x, const __nv_bfloat16* x0,
-                      const SkipInputs& skip, const float* rho, const float* lam,
-                      __nv_bfloat16* mixed, __nv_bfloat16* a, cudaStream_t stream);
+// What a mix is made of (SPEC §3.3.1-2): rho (x + skip) + lam x0. x, x0: bf16 [T, C], in the first
+// layer the same; rho, lam: fp32, device.
+struct MixInputs {
+  const __nv_bfloat16 *x, *x0;
+  SkipInputs skip;
+  const float *rho, *lam;
+};
+
+// What reaches a mix backward.
+struct MixIncoming {
+  const __nv_bfloat16* mixed;  // past the layer's parts, bf16 [T, C]
+  const __nv_bfloat16* a;      // bf16 [T, C], nullptr where nothing reads a
+  const float* a_gates;        // fp32 [T, 12], added to the first 12 channels of `a`, or nullptr
+  // Already there, bf16 [T, C] or nullptr: of an x that a later layer reads too, of x0 by later
+  // layers.
+  const __nv_bfloat16 *x_before, *x0_before;
+};
+
+// All are overwritten; x may be MixIncoming::mixed or x_before, x0 may be x0_before.
+struct MixGradients {
+  __nv_bfloat16 *x, *x0;  // bf16 [T, C]: what was there before and this layer's part
+  float *rho, *lam;       // fp32
+  SkipGradients skip;
+};
+
+// SPEC §3.3.1-3: mixed is the mix, a = rms(mixed); only `mixed` and a, bf16 [T, C], are rounded.
+void mix_norm_forward(const StreamShape& shape, const MixInputs& inputs, __nv_bfloat16* mixed,
+                      __nv_bfloat16* a, cudaStream_t stream);
 
 // SPEC §5 "rms_norm", "trunk mix", "skip"; fp32 from what is read to what is written, `mixed` made
-// again and not read. Incoming: grad_mixed, what reaches the stream past the layer's parts, bf16
-// [T, C]; grad_a, bf16 [T, C], nullptr where nothing reads a; grad_a_gates, fp32 [T, 12], added to
-// the first 12 channels of grad_a, or nullptr. grad_x: bf16 [T, C], to which grad_x_before is added
-// where it is not nullptr (an output that a later layer reads too); grad_x0: bf16 [T, C] =
-// grad_x0_before + this layer's part, before nullptr: zero; the pairs may be one buffer each, and
-// grad_x may be grad_mixed. grad_rho, grad_lam: fp32, overwritten.
-void mix_norm_backward(const StreamShape& shape, const __nv_bfloat16* x, const __nv_bfloat16* x0,
-                       const SkipInputs& skip, const float* rho, const float* lam,
-                       const __nv_bfloat16* grad_mixed, const __nv_bfloat16* grad_a,
-                       const float* grad_a_gates, const __nv_bfloat16* grad_x_before,
-                       __nv_bfloat16* grad_x, const __nv_bfloat16* grad_x0_before,
-                       __nv_bfloat16* grad_x0, float* grad_rho, float* grad_lam,
-                       const SkipGradients& grad_skip, void* workspace, cudaStream_t stream);
+// again and not read.
+void mix_norm_backward(const StreamShape& shape, const MixInputs& inputs,
+                       const MixIncoming& incoming, const MixGradients& gradients, void* workspace,
+                       cudaStream_t stream);
 
 // y = rms(x) (SPEC §3). x, y: bf16 [T, C].
 void rms_norm_forward(const StreamShape& shape, const __nv_bfloat16* x, __nv_bfloat16* y,

@@ -1,6 +1,4 @@
 #include <algorithm>
-#include <bit>
-#include <cub/device/device_radix_sort.cuh>
 
 #include "gpu/kernels/embedding.h"
 #include "gpu/kernels/embedding_workspace.h"
@@ -10,7 +8,8 @@
 // Sorted by token, the positions of a table row are a run. The sorted positions are cut into blocks
 // of 32, and a warp sums a block's rows over 256 channels: every warp has the same work, however
 // often a token occurs. Runs inside a block are finished at once; of a run that crosses blocks each
-// leaves its part, which a second kernel adds up in order.
+// leaves its part, which a second kernel adds up in order. A table that holds nothing yet is zeroed
+// by other warps of the same launch, and only where no token names a row: each row is written once.
 
 namespace pairedhead::gpu {
 namespace {
@@ -21,15 +20,30 @@ constexpr int slice_channels = 256;
 int blocks_of(int tokens) { return (tokens + block_positions - 1) / block_positions; }
 int slices_of(int width) { return (width + slice_channels - 1) / slice_channels; }
 
-// Parts of runs that cross blocks, fp32 [blocks, C] each: of the run that enters a block from the
-// one before, and of the run that begins in a block and leaves it.
-struct Parts {
+// Of every table.
+std::int64_t floats_of_parts(const EmbeddingShape& shape) {
+  return std::int64_t{blocks_of(shape.tokens)} * shape.width;
+}
+
+// A table's work. Parts are of runs that cross blocks, fp32 [blocks, C] each: of the run that
+// enters a block from the one before, and of the run that begins in a block and leaves it.
+struct Table {
+  TableGradient gradient;
   float *entering, *leaving;
 };
+struct Tables {
+  Table all[most_tables];  // the grid's y
+};
 
-Parts parts_of(const EmbeddingShape& shape, void* workspace) {
-  float* const entering = static_cast<float*>(workspace);
-  return {entering, entering + static_cast<std::int64_t>(blocks_of(shape.tokens)) * shape.width};
+Tables tables_in(const EmbeddingShape& shape, std::span<const TableGradient> gradients,
+                 void* workspace) {
+  Tables tables = {};
+  float* parts = static_cast<float*>(workspace);
+  for (std::size_t i = 0; i < gradients.size(); ++i) {
+    tables.all[i] = {gradients[i], parts, parts + floats_of_parts(shape)};
+    parts += 2 * floats_of_parts(shape);
+  }
+  return tables;
 }
 
 // The tokens in sorted order, and none where there is no such position.
@@ -41,6 +55,19 @@ struct Sorted {
   __device__ __forceinline__ int token(int position) const {
     return position < 0 || position >= count ? none : tokens[order[position]];
   }
+
+  __device__ __forceinline__ bool has(int wanted) const {
+    int begin = 0, end = count;  // the first place of `wanted`, if there is one, lies in between
+    while (begin < end) {
+      const int middle = (begin + end) / 2;
+      if (token(middle) < wanted) {
+        begin = middle + 1;
+      } else {
+        end = middle;
+      }
+    }
+    return token(begin) == wanted;
+  }
 };
 
 // Where a warp works: a block of positions, and the channels from `channel` on.
@@ -48,8 +75,8 @@ struct Place {
   int block, channel;
 };
 
-__device__ __forceinline__ Place place_of_warp(int slices) {
-  return {first_row() / slices, first_row() % slices * slice_channels};
+__device__ __forceinline__ Place place_of_warp(int warp, int slices) {
+  return {warp / slices, warp % slices * slice_channels};
 }
 
 template <class RowType>
@@ -65,8 +92,9 @@ struct Sum {
 // The finished sum of a table row's slice.
 template <class RowType>
 __device__ __forceinline__ void deliver(const Sum<RowType>& sum, bool overwrite,
-                                        __nv_bfloat16* grad_row, int width) {
-  const RowType before = overwrite ? RowType{} : load_row<RowType>(grad_row, width);
+                                        __nv_bfloat16* grad_row, int width, KernelMutant mutant) {
+  const bool lost = planted(mutant, KernelMutant::scatter_overwrites);
+  const RowType before = overwrite || lost ? RowType{} : load_row<RowType>(grad_row, width);
   store_rounded<RowType>(grad_row, width, [&](int n) { return before[n] + sum.values[n]; });
 }
 
@@ -79,12 +107,43 @@ __device__ __forceinline__ void store_part(const Sum<RowType>& sum, float* part,
   }
 }
 
+// Of the table rows that a warp zeroes, a lane looks for one among the tokens.
+constexpr int rows_to_zero = warp_threads;
+
+// Blocks that zero a table.
+unsigned zeroing_blocks(int vocabulary) {
+  return row_blocks((vocabulary + rows_to_zero - 1) / rows_to_zero);
+}
+
+template <class RowType>
+__device__ __forceinline__ void zero_unnamed_rows(const EmbeddingShape& shape, const Sorted& sorted,
+                                                  int first, __nv_bfloat16* grad_table) {
+  const int own = first + static_cast<int>(threadIdx.x) % warp_threads;
+  const bool unnamed = own < shape.vocabulary && !sorted.has(own);
+  const unsigned rows = __ballot_sync(0xffffffffu, unnamed);
+  for (int i = 0; i < rows_to_zero; ++i) {
+    if ((rows >> i & 1) == 0) continue;
+    __nv_bfloat16* const row = grad_table + static_cast<std::int64_t>(first + i) * shape.width;
+    for (int channel = 0; channel < shape.width; channel += slice_channels) {
+      store_row(row + channel, shape.width - channel, RowType{});
+    }
+  }
+}
+
+// The first `zeroing` blocks zero what no token names.
 template <class RowType>
 __global__ void __launch_bounds__(row_threads)
-    sum_blocks(EmbeddingShape shape, Sorted sorted, int slices,
-               const __nv_bfloat16* __restrict__ grad_rows, bool overwrite,
-               __nv_bfloat16* __restrict__ grad_table, Parts parts, KernelMutant mutant) {
-  const auto [block, channel] = place_of_warp(slices);
+    sum_blocks(EmbeddingShape shape, Sorted sorted, int slices, int zeroing, Tables tables,
+               KernelMutant mutant) {
+  let_next_kernel_start();
+  const Table& to = tables.all[blockIdx.y];
+  const int warp = first_row() - zeroing * row_warps;
+  if (warp < 0) {
+    if (!to.gradient.overwrite) return;
+    zero_unnamed_rows<RowType>(shape, sorted, first_row() * rows_to_zero, to.gradient.table);
+    return;
+  }
+  const auto [block, channel] = place_of_warp(warp, slices);
   const int begin = block * block_positions, width = shape.width - channel;
   if (begin >= sorted.count) return;
   const int count = min(block_positions, sorted.count - begin);
@@ -103,7 +162,7 @@ __global__ void __launch_bounds__(row_threads)
       const int row = __shfl_sync(0xffffffffu, own_row, first + i);
       if (first + i >= count) continue;
       rows[i] = load_row<RowType>(
-          grad_rows + static_cast<std::int64_t>(row) * shape.width + channel, width);
+          to.gradient.rows + static_cast<std::int64_t>(row) * shape.width + channel, width);
     }
 #pragma unroll
     for (int i = 0; i < together; ++i) {
@@ -118,12 +177,13 @@ __global__ void __launch_bounds__(row_threads)
       if (!run_ends && !last) continue;
       const std::int64_t part = static_cast<std::int64_t>(block) * shape.width + channel;
       if (token == token_before) {
-        store_part(sum, parts.entering + part, width);
+        store_part(sum, to.entering + part, width);
       } else if (!run_ends) {
-        store_part(sum, parts.leaving + part, width);
+        store_part(sum, to.leaving + part, width);
       } else {
-        deliver(sum, overwrite,
-                grad_table + static_cast<std::int64_t>(token) * shape.width + channel, width);
+        deliver(sum, to.gradient.overwrite,
+                to.gradient.table + static_cast<std::int64_t>(token) * shape.width + channel, width,
+                mutant);
       }
       sum = {};
     }
@@ -133,13 +193,15 @@ __global__ void __launch_bounds__(row_threads)
 // One warp for each block that a run leaves.
 template <class RowType>
 __global__ void __launch_bounds__(row_threads)
-    sum_parts(EmbeddingShape shape, Sorted sorted, int slices, bool overwrite,
-              __nv_bfloat16* __restrict__ grad_table, Parts parts) {
-  const auto [block, channel] = place_of_warp(slices);
+    sum_parts(EmbeddingShape shape, Sorted sorted, int slices, Tables tables, KernelMutant mutant) {
+  const Table& to = tables.all[blockIdx.y];
+  const auto [block, channel] = place_of_warp(first_row(), slices);
   const int begin = block * block_positions, end = begin + block_positions;
-  if (end >= sorted.count) return;
   const int token = sorted.token(end), width = shape.width - channel;
-  if (sorted.token(end - 1) != token || sorted.token(begin - 1) == token) return;
+  const bool crosses = token != Sorted::none && sorted.token(end - 1) == token;
+  const bool begins_here = sorted.token(begin - 1) != token;
+  wait_for_kernel_before();
+  if (!crosses || !begins_here) return;
 
   Sum<RowType> sum;
   const auto add = [&](const float* part) {
@@ -149,7 +211,7 @@ __global__ void __launch_bounds__(row_threads)
       if (c < width) sum.values[n] += part[c];
     }
   };
-  add(parts.leaving + static_cast<std::int64_t>(block) * shape.width + channel);
+  add(to.leaving + static_cast<std::int64_t>(block) * shape.width + channel);
   // The run goes on to the last block that begins with its token; lanes look at 32 at a time.
   const int lane = static_cast<int>(threadIdx.x) % warp_threads;
   for (int first = block + 1;; first += warp_threads) {
@@ -157,95 +219,45 @@ __global__ void __launch_bounds__(row_threads)
     const int more = __popc(__ballot_sync(0xffffffffu, goes_on));
 #pragma unroll 8
     for (int i = 0; i < more; ++i) {
-      add(parts.entering + static_cast<std::int64_t>(first + i) * shape.width + channel);
+      add(to.entering + static_cast<std::int64_t>(first + i) * shape.width + channel);
     }
     if (more < warp_threads) break;
   }
-  deliver(sum, overwrite, grad_table + static_cast<std::int64_t>(token) * shape.width + channel,
-          width);
-}
-
-__global__ void count_up(int count, std::int32_t* numbers) {
-  const int i = static_cast<int>(blockIdx.x * blockDim.x + threadIdx.x);
-  if (i < count) numbers[i] = i;
-}
-
-// Of the sort: the numbers 0 ... T - 1, the sorted tokens, and what CUB asks for.
-struct SortWorkspace {
-  std::int32_t *numbers, *sorted;
-  void* scratch;
-  std::size_t scratch_bytes;
-};
-
-// Stable: equal tokens stay in the order of the text. Only as many bits as tokens have are sorted.
-void sort_pairs(const EmbeddingShape& shape, const std::int32_t* tokens, std::int32_t* order,
-                SortWorkspace& workspace, cudaStream_t stream) {
-  const unsigned last = static_cast<unsigned>(shape.vocabulary - 1);
-  const int bits = std::max(1, static_cast<int>(std::bit_width(last)));
-  CUDA_CHECK(cub::DeviceRadixSort::SortPairs(
-      workspace.scratch, workspace.scratch_bytes, reinterpret_cast<const unsigned*>(tokens),
-      reinterpret_cast<unsigned*>(workspace.sorted), workspace.numbers, order, shape.tokens, 0,
-      bits, stream));
-}
-
-// CUB wants its scratch aligned; so is what lies before it.
-std::size_t list_bytes(const EmbeddingShape& shape) {
-  return (static_cast<std::size_t>(shape.tokens) * sizeof(std::int32_t) + 255) / 256 * 256;
-}
-
-std::size_t scratch_bytes_of_sort(const EmbeddingShape& shape) {
-  SortWorkspace workspace = {};
-  sort_pairs(shape, nullptr, nullptr, workspace, nullptr);
-  return workspace.scratch_bytes;
+  deliver(sum, to.gradient.overwrite,
+          to.gradient.table + static_cast<std::int64_t>(token) * shape.width + channel, width,
+          mutant);
 }
 
 }  // namespace
 
 std::size_t embedding_workspace_bytes(const EmbeddingShape& shape) {
-  const std::size_t parts = 2 * static_cast<std::size_t>(blocks_of(shape.tokens)) *
-                            static_cast<std::size_t>(shape.width) * sizeof(float);
-  const std::size_t sort = 2 * list_bytes(shape) + scratch_bytes_of_sort(shape);
-  return std::max({parts, sort, smear_workspace_bytes(shape)});
-}
-
-void sort_tokens(const EmbeddingShape& shape, const std::int32_t* tokens, std::int32_t* order,
-                 void* workspace, cudaStream_t stream) {
-  require_rows("sort_tokens", shape.tokens, shape.width);
-  std::byte* const bytes = static_cast<std::byte*>(workspace);
-  SortWorkspace places = {
-      .numbers = reinterpret_cast<std::int32_t*>(bytes),
-      .sorted = reinterpret_cast<std::int32_t*>(bytes + list_bytes(shape)),
-      .scratch = bytes + 2 * list_bytes(shape),
-      .scratch_bytes = scratch_bytes_of_sort(shape),
-  };
-  constexpr int threads = 256;
-  const auto blocks = static_cast<unsigned>((shape.tokens + threads - 1) / threads);
-  count_up<<<blocks, threads, 0, stream>>>(shape.tokens, places.numbers);
-  CUDA_CHECK(cudaGetLastError());
-  sort_pairs(shape, tokens, order, places, stream);
+  const std::size_t parts =
+      2 * most_tables * static_cast<std::size_t>(floats_of_parts(shape)) * sizeof(float);
+  return std::max({parts, sort_workspace_bytes(shape), smear_workspace_bytes(shape)});
 }
 
 void scatter_rows(const EmbeddingShape& shape, const std::int32_t* tokens,
-                  const std::int32_t* order, const __nv_bfloat16* grad_rows, bool overwrite,
-                  __nv_bfloat16* grad_table, void* workspace, cudaStream_t stream) {
+                  const std::int32_t* order, std::span<const TableGradient> gradients,
+                  void* workspace, cudaStream_t stream) {
   require_rows("scatter_rows", shape.tokens, shape.width);
-  const Sorted sorted = {tokens, order, shape.tokens};
-  const Parts parts = parts_of(shape, workspace);
-  const int slices = slices_of(shape.width);
-  const unsigned blocks = row_blocks(blocks_of(shape.tokens) * slices);
-  if (overwrite) {
-    CUDA_CHECK(cudaMemsetAsync(grad_table, 0,
-                               static_cast<std::size_t>(shape.vocabulary) *
-                                   static_cast<std::size_t>(shape.width) * sizeof(__nv_bfloat16),
-                               stream));
+  if (gradients.empty() || gradients.size() > most_tables) {
+    throw std::invalid_argument("scatter_rows: expected 1 to " + std::to_string(most_tables) +
+                                " tables, got " + std::to_string(gradients.size()));
   }
+  const Sorted sorted = {tokens, order, shape.tokens};
+  const Tables tables = tables_in(shape, gradients, workspace);
+  const int slices = slices_of(shape.width);
+  const bool zeroes = std::any_of(gradients.begin(), gradients.end(),
+                                  [](const TableGradient& one) { return one.overwrite; });
+  const unsigned zeroing = zeroes ? zeroing_blocks(shape.vocabulary) : 0;
+  const unsigned summing = row_blocks(blocks_of(shape.tokens) * slices);
+  const auto count = static_cast<unsigned>(gradients.size());
   const auto launch = [&]<class RowType>() {
-    sum_blocks<RowType><<<blocks, row_threads, 0, stream>>>(
-        shape, sorted, slices, grad_rows, overwrite, grad_table, parts, active_kernel_mutant());
+    sum_blocks<RowType><<<dim3(zeroing + summing, count), row_threads, 0, stream>>>(
+        shape, sorted, slices, static_cast<int>(zeroing), tables, active_kernel_mutant());
     CUDA_CHECK(cudaGetLastError());
-    sum_parts<RowType>
-        <<<blocks, row_threads, 0, stream>>>(shape, sorted, slices, overwrite, grad_table, parts);
-    CUDA_CHECK(cudaGetLastError());
+    launch_overlapped(sum_parts<RowType>, dim3(summing, count), row_threads, stream, shape, sorted,
+                      slices, tables, active_kernel_mutant());
   };
   if (shape.width % 8 == 0) {
     launch.template operator()<Row<1, true>>();

@@ -3,6 +3,8 @@
 #include <numeric>
 #include <optional>
 #include <random>
+#include <span>
+#include <stdexcept>
 
 #include "gpu/device_buffer.h"
 #include "gpu/emulated/bf16.h"
@@ -12,25 +14,7 @@
 namespace pairedhead::gpu {
 namespace {
 
-using Bits = std::vector<std::uint16_t>;
 using Tokens = std::vector<std::int32_t>;
-
-template <class T>
-GuardedBuffer upload(const std::vector<T>& contents, cudaStream_t stream) {
-  GuardedBuffer buffer("upload");
-  buffer.reset(contents.data(), contents.size() * sizeof(T), stream);
-  CUDA_CHECK(cudaStreamSynchronize(stream));
-  return buffer;
-}
-__nv_bfloat16* bf16(const GuardedBuffer& buffer) { return buffer.as<__nv_bfloat16>(); }
-
-template <class T>
-std::vector<T> download(const GuardedBuffer& buffer, cudaStream_t stream) {
-  std::vector<T> contents(buffer.bytes() / sizeof(T));
-  buffer.download(contents.data(), stream);
-  EXPECT_EQ(buffer.damage(stream), std::nullopt);
-  return contents;
-}
 
 // As text has them: a token that makes up a twentieth, many that occur often, most never.
 Tokens text(int count, int vocabulary, unsigned seed) {
@@ -70,7 +54,8 @@ class CudaEmbedding : public DeviceFixture {
 };
 
 TEST_F(CudaEmbedding, EqualTokensStayInTheOrderOfTheText) {
-  for (const auto& [count, vocabulary] : {std::pair{1, 1}, {5000, 2}, {49152, 50304}}) {
+  for (const auto& [count, vocabulary] :
+       {std::pair{1, 1}, {5000, 2}, {300, 257}, {3000, 70000}, {49152, 50304}, {300000, 50304}}) {
     const EmbeddingShape shape = {count, 16, vocabulary};
     const Tokens tokens = text(count, vocabulary, 1);
     Tokens expected(tokens.size());
@@ -116,11 +101,21 @@ TEST_F(CudaEmbedding, ScattersSumsOfIntegersExactly) {
       Bits expected(sums.size());
       std::transform(sums.begin(), sums.end(), expected.begin(), emulated::to_bf16);
       const GuardedBuffer grad_table = upload(before, stream_);
-      scatter_rows(shape, on_device.as<std::int32_t>(), order.as<std::int32_t>(), bf16(grad_rows),
-                   overwrite, bf16(grad_table), workspace.data(), stream_);
+      const TableGradient gradient = {bf16(grad_rows), overwrite, bf16(grad_table)};
+      scatter_rows(shape, on_device.as<std::int32_t>(), order.as<std::int32_t>(), {&gradient, 1},
+                   workspace.data(), stream_);
       EXPECT_EQ(download<std::uint16_t>(grad_table, stream_), expected) << width << overwrite;
     }
   }
+}
+
+TEST_F(CudaEmbedding, RefusesMoreTablesThanThereAre) {
+  const std::vector<TableGradient> many(most_tables + 1);
+  const auto scatter = [](std::span<const TableGradient> gradients) {
+    scatter_rows({1, 16, 1}, nullptr, nullptr, gradients, nullptr, nullptr);
+  };
+  EXPECT_THROW(scatter(many), std::invalid_argument);
+  EXPECT_THROW(scatter({}), std::invalid_argument);
 }
 
 }  // namespace

@@ -3,40 +3,15 @@
 
 #include "gpu/device_buffer.h"
 #include "gpu/emulated/bf16.h"
+#include "gpu/kernels/gate.h"
 #include "gpu/kernels/residual.h"
 #include "tests/gpu/device_fixture.h"
 
 namespace pairedhead::gpu {
 namespace {
 
-using Bits = std::vector<std::uint16_t>;
-
-constexpr int tokens = 77, width = 96, channels = 12;
+constexpr int tokens = 77, width = 96;
 constexpr StreamShape shape = {tokens, width};
-
-Bits random_bits(std::size_t size, unsigned seed) {
-  std::mt19937 generator(seed);
-  std::normal_distribution<float> normal;
-  Bits bits(size);
-  for (auto& x : bits) x = emulated::to_bf16(normal(generator));
-  return bits;
-}
-
-template <class T>
-GuardedBuffer upload(const std::vector<T>& contents, cudaStream_t stream) {
-  GuardedBuffer buffer("upload");
-  buffer.reset(contents.data(), contents.size() * sizeof(T), stream);
-  CUDA_CHECK(cudaStreamSynchronize(stream));
-  return buffer;
-}
-__nv_bfloat16* bf16(const GuardedBuffer& buffer) { return buffer.as<__nv_bfloat16>(); }
-
-Bits download(const GuardedBuffer& buffer, cudaStream_t stream) {
-  Bits bits(buffer.bytes() / 2);
-  buffer.download(bits.data(), stream);
-  EXPECT_EQ(buffer.damage(stream), std::nullopt);
-  return bits;
-}
 
 class CudaResidual : public DeviceFixture {
  protected:
@@ -49,13 +24,13 @@ class CudaResidual : public DeviceFixture {
           grad_mixed(upload(random_bits(tokens * width, 5), stream)),
           grad_a(upload(random_bits(tokens * width, 6), stream)),
           x0_before(upload(random_bits(tokens * width, 7), stream)),
-          w(upload(random_bits(channels, 8), stream)),
+          w(upload(random_bits(gate_channels, 8), stream)),
           scalars(upload(std::vector<float>{1.1f, 0.3f, -1.5f}, stream)),
           grad_scalars(upload(std::vector<float>(3), stream)),
           grad_x(upload(Bits(tokens * width), stream)),
           grad_x0(upload(Bits(tokens * width), stream)),
           grad_x_skip(upload(Bits(tokens * width), stream)),
-          grad_w(upload(Bits(channels), stream)),
+          grad_w(upload(Bits(gate_channels), stream)),
           workspace(upload(std::vector<char>(residual_workspace_bytes(shape)), stream)) {}
 
     void backward(const GuardedBuffer& stream_x, const __nv_bfloat16* grad_of_a,
@@ -63,10 +38,11 @@ class CudaResidual : public DeviceFixture {
                   cudaStream_t stream) const {
       const float* const s = scalars.as<float>();
       float* const g = grad_scalars.as<float>();
-      mix_norm_backward(shape, bf16(stream_x), bf16(x0), {bf16(x_skip), bf16(w), s + 2}, s, s + 1,
-                        bf16(grad_mixed), grad_of_a, nullptr, nullptr, bf16(to_x), bf16(x0_before),
-                        bf16(to_x0), g, g + 1, {bf16(grad_x_skip), bf16(grad_w), g + 2},
-                        workspace.data(), stream);
+      mix_norm_backward(
+          shape, {bf16(stream_x), bf16(x0), {bf16(x_skip), bf16(w), s + 2}, s, s + 1},
+          {bf16(grad_mixed), grad_of_a, nullptr, nullptr, bf16(x0_before)},
+          {bf16(to_x), bf16(to_x0), g, g + 1, {bf16(grad_x_skip), bf16(grad_w), g + 2}},
+          workspace.data(), stream);
     }
 
     // All gradients, wherever those of x and x0 have gone.
@@ -130,9 +106,7 @@ TEST_F(CudaResidual, RefusesRowsThatNoWarpHolds) {
     EXPECT_THROW(rms_norm_forward(bad, nullptr, nullptr, nullptr), std::invalid_argument);
     EXPECT_THROW(backout_norm_forward(bad, nullptr, nullptr, nullptr, nullptr, nullptr),
                  std::invalid_argument);
-    EXPECT_THROW(
-        mix_norm_forward(bad, nullptr, nullptr, {}, nullptr, nullptr, nullptr, nullptr, nullptr),
-        std::invalid_argument);
+    EXPECT_THROW(mix_norm_forward(bad, {}, nullptr, nullptr, nullptr), std::invalid_argument);
   }
 }
 

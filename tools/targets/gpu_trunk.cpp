@@ -29,33 +29,32 @@ GpuLaunches rms_norm(GpuCase& c) {
 
 GpuLaunches mix_norm(GpuCase& c) {
   const gpu::StreamShape shape = stream_shape(c);
-  const auto x = c.bf16("x"), x0 = c.bf16("x0");
-  const auto rho = c.fp32("rho"), lam = c.fp32("lam");
-  gpu::SkipInputs skip;
-  gpu::SkipGradients grad_skip;
+  gpu::MixInputs inputs = {
+      .x = c.bf16("x"), .x0 = c.bf16("x0"), .skip = {}, .rho = c.fp32("rho"), .lam = c.fp32("lam")};
+  const gpu::MixIncoming incoming = {
+      .mixed = c.bf16("grad_mixed"),
+      .a = c.bf16("grad_a"),
+      .a_gates = c.has("grad_a_gates") ? c.fp32("grad_a_gates") : nullptr,
+      .x_before = bf16_or_null(c, "grad_x_before"),
+      .x0_before = bf16_or_null(c, "grad_x0_before")};
+  gpu::MixGradients gradients = {.x = c.bf16("grads/x"),
+                                 .x0 = c.bf16("grads/x0"),
+                                 .rho = c.fp32("grads/rho"),
+                                 .lam = c.fp32("grads/lam"),
+                                 .skip = {}};
   if (c.has("x_skip")) {
-    skip = {.x_skip = c.bf16("x_skip"), .w = c.bf16("w"), .theta = c.fp32("theta")};
-    grad_skip = {
+    inputs.skip = {.x_skip = c.bf16("x_skip"), .w = c.bf16("w"), .theta = c.fp32("theta")};
+    gradients.skip = {
         .x_skip = c.bf16("grads/x_skip"), .w = c.bf16("grads/w"), .theta = c.fp32("grads/theta")};
   }
   const auto mixed = c.bf16("outputs/mixed"), a = c.bf16("outputs/a");
-  const auto grad_mixed = c.bf16("grad_mixed"), grad_a = c.bf16("grad_a");
-  const float* const gates = c.has("grad_a_gates") ? c.fp32("grad_a_gates") : nullptr;
-  const auto x_before = bf16_or_null(c, "grad_x_before");
-  const auto x0_before = bf16_or_null(c, "grad_x0_before");
-  const auto grad_x = c.bf16("grads/x"), grad_x0 = c.bf16("grads/x0");
-  const auto grad_rho = c.fp32("grads/rho"), grad_lam = c.fp32("grads/lam");
   void* const workspace = c.scratch("workspace", gpu::residual_workspace_bytes(shape));
-  return {.forward =
-              [=](cudaStream_t stream) {
-                mix_norm_forward(shape, x, x0, skip, rho, lam, mixed, a, stream);
-              },
-          .backward =
-              [=](cudaStream_t stream) {
-                mix_norm_backward(shape, x, x0, skip, rho, lam, grad_mixed, grad_a, gates, x_before,
-                                  grad_x, x0_before, grad_x0, grad_rho, grad_lam, grad_skip,
-                                  workspace, stream);
-              }};
+  return {
+      .forward = [=](cudaStream_t stream) { mix_norm_forward(shape, inputs, mixed, a, stream); },
+      .backward =
+          [=](cudaStream_t stream) {
+            mix_norm_backward(shape, inputs, incoming, gradients, workspace, stream);
+          }};
 }
 
 GpuLaunches backout_norm(GpuCase& c) {
@@ -112,22 +111,23 @@ GpuLaunches embed_smear_norm(GpuCase& c) {
                   CUDA_CHECK(cudaMemcpyAsync(grad_table, before, table_bytes,
                                              cudaMemcpyDeviceToDevice, stream));
                 }
-                scatter_rows(shape, tokens, order, grad_e, before == nullptr, grad_table, workspace,
-                             stream);
+                const gpu::TableGradient gradient = {grad_e, before == nullptr, grad_table};
+                scatter_rows(shape, tokens, order, {&gradient, 1}, workspace, stream);
               }};
 }
 
 GpuLaunches value_embedding(GpuCase& c) {
   const gpu::EmbeddingShape shape = embedding_shape(c, "value_embed_0");
   struct Table {
-    const __nv_bfloat16 *table, *grad_ve;
-    __nv_bfloat16 *ve, *grad_table;
+    const __nv_bfloat16* table;
+    __nv_bfloat16* ve;
   };
   std::array<Table, 3> tables;
+  std::array<gpu::TableGradient, 3> gradients;
   for (std::size_t i = 0; i < tables.size(); ++i) {
     const std::string n = std::to_string(i);
-    tables[i] = {c.bf16("value_embed_" + n), c.bf16("grad_ve_" + n), c.bf16("outputs/ve_" + n),
-                 c.bf16("grads/value_embed_" + n)};
+    tables[i] = {c.bf16("value_embed_" + n), c.bf16("outputs/ve_" + n)};
+    gradients[i] = {c.bf16("grad_ve_" + n), true, c.bf16("grads/value_embed_" + n)};
   }
   const auto tokens = c.at<std::int32_t>("tokens");
   std::int32_t* const order = order_of_tokens(c, shape);
@@ -139,10 +139,7 @@ GpuLaunches value_embedding(GpuCase& c) {
           .backward =
               [=](cudaStream_t stream) {
                 sort_tokens(shape, tokens, order, workspace, stream);
-                for (const Table& t : tables) {
-                  scatter_rows(shape, tokens, order, t.grad_ve, true, t.grad_table, workspace,
-                               stream);
-                }
+                scatter_rows(shape, tokens, order, gradients, workspace, stream);
               }};
 }
 
