@@ -14,15 +14,9 @@ struct Fp8Scales {
 };
 Fp8Scales fp8_scales();
 
-// SPEC §3.8 "Quantisation": x / scale in fp32, to e4m3 or e5m2, nearest even, saturating. x: bf16
-// [count]; codes: [count].
-void quantise_e4m3(const __nv_bfloat16* x, std::int64_t count, float scale, std::uint8_t* codes,
-                   cudaStream_t stream);
-void quantise_e5m2(const __nv_bfloat16* x, std::int64_t count, float scale, std::uint8_t* codes,
-                   cudaStream_t stream);
-
-// As quantise_e4m3, in both layouts that the products need: codes [rows, columns], transposed
-// [columns, rows]. x: bf16 [rows, columns].
+// SPEC §3.8 "Quantisation": x / scale in fp32, to e4m3, nearest even, saturating, in both layouts
+// that the products need: codes [rows, columns], transposed [columns, rows]. x: bf16 [rows,
+// columns].
 void quantise_both_ways(const __nv_bfloat16* x, std::int64_t rows, std::int64_t columns,
                         float scale, std::uint8_t* codes, std::uint8_t* transposed,
                         cudaStream_t stream);

@@ -40,7 +40,9 @@ Component quantise() {
                      Parameters::parse("n=500 fill=normal scale=weight"),
                      Parameters::parse("n=500 fill=normal scale=gradient"),
                      Parameters::parse("n=500 fill=ties scale=one"),
-                     Parameters::parse("n=500 fill=special scale=one")};
+                     Parameters::parse("n=500 fill=special scale=one"),
+                     Parameters::parse("n=4096 fill=ties scale=one"),
+                     Parameters::parse("n=4096 fill=special scale=one")};
   component.shrink = [](const Parameters& p) { return smaller_values(p, "n", 1); };
   const auto scale_of = [](const Parameters& p) {
     const std::string word = p.word("scale");

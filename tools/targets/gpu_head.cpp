@@ -5,16 +5,21 @@
 namespace pairedhead {
 namespace {
 
+// The values as a matrix, of sixteen columns where they come out even: then whole rows are moved.
+// The transpose is judged by the rows of the head.
 GpuLaunches quantise_fp8(GpuCase& c) {
   const auto count = static_cast<std::int64_t>(c.inputs().at("x").size());
+  const std::int64_t columns = count % 16 == 0 ? 16 : 1, rows = count / columns;
   const float scale = *c.inputs().at("scale").as<float>();
   const auto x = c.bf16("x");
   const auto e4m3 = c.at<std::uint8_t>("outputs/x_e4m3");
   const auto e5m2 = c.at<std::uint8_t>("outputs/x_e5m2");
+  auto* const transposed =
+      static_cast<std::uint8_t*>(c.scratch("transposed", static_cast<std::size_t>(count)));
   return {.forward =
               [=](cudaStream_t stream) {
-                gpu::quantise_e4m3(x, count, scale, e4m3, stream);
-                gpu::quantise_e5m2(x, count, scale, e5m2, stream);
+                gpu::quantise_both_ways(x, rows, columns, scale, e4m3, transposed, stream);
+                gpu::quantise_e5m2_both_ways(x, rows, columns, scale, e5m2, transposed, stream);
               },
           .backward = {}};
 }
