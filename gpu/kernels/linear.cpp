@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "gpu/error.h"
+#include "gpu/kernels/mutant.h"
 
 namespace pairedhead::gpu {
 namespace {
@@ -179,11 +180,12 @@ const LinearAlgebra::Plan& LinearAlgebra::plan_of(const Product& product, const 
 
 void LinearAlgebra::multiply(const Product& product, const void* a, const void* b,
                              const void* addend, void* result, cudaStream_t stream) {
+  const float beta = planted(active_kernel_mutant(), KernelMutant::addend_lost) ? 0 : product.beta;
   const void* const added = product.beta != 0 ? addend : result;
   const Plan& plan = plan_of(
       product, Key{product, alignment(a), alignment(b), alignment(added), alignment(result)});
-  check(cublasLtMatmul(handle_, plan.operation, &product.alpha, b, plan.b, a, plan.a, &product.beta,
-                       added, plan.result, result, plan.result, &plan.algorithm, workspace_.data(),
+  check(cublasLtMatmul(handle_, plan.operation, &product.alpha, b, plan.b, a, plan.a, &beta, added,
+                       plan.result, result, plan.result, &plan.algorithm, workspace_.data(),
                        workspace_.bytes(), stream),
         "cublasLtMatmul");
 }
@@ -191,11 +193,12 @@ void LinearAlgebra::multiply(const Product& product, const void* a, const void* 
 void linear_forward(LinearAlgebra& algebra, std::int64_t tokens, std::int64_t inputs,
                     std::int64_t outputs, const __nv_bfloat16* x, const __nv_bfloat16* w,
                     const __nv_bfloat16* residual, __nv_bfloat16* y, cudaStream_t stream) {
+  const bool lost = planted(active_kernel_mutant(), KernelMutant::attention_residual_lost);
   algebra.multiply({.rows = tokens,
                     .columns = outputs,
                     .depth = inputs,
                     .transpose_b = true,
-                    .beta = residual != nullptr ? 1.0f : 0.0f},
+                    .beta = residual != nullptr && !lost ? 1.0f : 0.0f},
                    x, w, residual, y, stream);
 }
 

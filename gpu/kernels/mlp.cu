@@ -74,6 +74,7 @@ void mlp_forward(LinearAlgebra& algebra, const MlpShape& shape, const __nv_bfloa
                  const __nv_bfloat16* residual, __nv_bfloat16* out, __nv_bfloat16* positive,
                  __nv_bfloat16* squared, cudaStream_t stream) {
   const auto [chunks, blocks] = grid_over(shape);
+  const bool lost = planted(active_kernel_mutant(), KernelMutant::mlp_residual_lost);
   algebra.multiply({.rows = shape.tokens,
                     .columns = shape.hidden,
                     .depth = shape.width,
@@ -86,7 +87,7 @@ void mlp_forward(LinearAlgebra& algebra, const MlpShape& shape, const __nv_bfloa
                     .columns = shape.width,
                     .depth = shape.hidden,
                     .transpose_b = planted(active_kernel_mutant(), KernelMutant::c_proj_transposed),
-                    .beta = residual != nullptr ? 1.0f : 0.0f},
+                    .beta = residual != nullptr && !lost ? 1.0f : 0.0f},
                    squared, c_proj, residual, out, stream);
 }
 

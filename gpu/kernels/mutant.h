@@ -27,6 +27,8 @@ namespace pairedhead::gpu {
   X(delta_missing, "attention_plain", "own", "the query gradient leaves delta out")                \
   X(key_gradient_unscaled, "attention_plain", "own", "the key gradient lacks the softmax scale")   \
   X(logsumexp_in_base_two, "attention_plain", "own", "the sum enters logsumexp as log2")           \
+  X(quantised_by_bf16_scale, "quantise_fp8", "own", "the scale is rounded to bf16")                \
+  X(activation_scale_of_weights, "head_fp8", "own", "activations have the weights' scale")         \
   X(head_scales_exchanged, "head_fp8", "own", "dx is scaled by the activations' scale")            \
   X(softcap_offset_sign, "softcap_loss", "SPEC §11.30", "(z - 5) for (z + 5)")                     \
   X(mtp_tail_wraps, "softcap_loss", "SPEC §11.31", "horizons past the end read the first targets") \
@@ -50,12 +52,17 @@ namespace pairedhead::gpu {
   X(variance_before_update, "variance_reduction", "SPEC §11.46", "the old S divides")              \
   X(shape_factor_of_views, "normuon_step", "SPEC §11.43", "attention's factor is 1 instead of 2")  \
   X(bank_as_one_matrix, "normuon_step", "SPEC §11.44", "Q, K, V, O are orthogonalised together")   \
+  X(addend_lost, "polar_iteration", "own", "a product leaves out what it is added to")             \
+  X(attention_residual_lost, "model", "own", "the stream before attention is not added")           \
+  X(mlp_residual_lost, "model", "own", "the stream before the MLP is not added")                   \
   X(lambda_gradient_scaled, "lambda_linear", "own", "lambda's gradient is of the scaled gradient") \
   X(relu_slope_halved, "mlp", "own", "the gradient of relu^2 lacks its factor 2")                  \
   X(c_proj_transposed, "mlp", "SPEC §11.27", "c_proj is read as [out, in]")                        \
   X(value_gate_not_doubled, "value_mix", "SPEC §11.22", "the value gate lacks its factor 2")       \
   X(value_gate_on_sum, "value_mix", "SPEC §11.23", "the value gate multiplies v + ve")             \
   X(gate_slope_as_gate, "output_gate", "own", "the gate's slope lacks its factor 1 - sig")         \
+  X(gates_gradient_overwritten, "model", "own", "of two gates' gradients of a the last counts")    \
+  X(table_gradient_overwritten, "model", "own", "of two layers' gradients of a table one counts")  \
   X(norm_epsilon_of_bf16, "rms_norm", "SPEC §11.29", "epsilon 2^-7 for 2^-23")                     \
   X(norm_backward_loses_residual, "rms_norm", "own", "what passes beside the norm is lost")        \
   X(mix_rho_gradient_of_mixed, "mix_norm", "own", "d(rho) is <g, mixed>")                          \
@@ -67,7 +74,8 @@ namespace pairedhead::gpu {
   X(backout_gradient_unsigned, "backout_norm", "own", "d(x_back) is beta g")                       \
   X(smear_recursive, "embed_smear_norm", "SPEC §11.20", "the smeared previous token is added")     \
   X(smear_adjoint_loses_next, "embed_smear_norm", "own", "de lacks what the next token gives")     \
-  X(scatter_keeps_last, "value_embedding", "own", "of a token's rows the last one counts")
+  X(scatter_keeps_last, "value_embedding", "own", "of a token's rows the last one counts")         \
+  X(scatter_overwrites, "embed_smear_norm", "own", "a tied table loses the head's gradient")
 
 enum class KernelMutant {
   none,
