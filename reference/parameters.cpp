@@ -2,12 +2,11 @@
 
 #include <cmath>
 
+#include "reference/gate.h"
 #include "reference/random.h"
 
 namespace pairedhead::reference {
 namespace {
-
-constexpr Index gate_channels = 12;
 
 // In [-bound, bound): what rounds out of it is drawn again.
 void fill_uniform(double* values, Index count, double bound, Random& random) {

@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "gpu/emulated/fp32_row.h"
+#include "gpu/kernels/gate.h"
 
 namespace pairedhead::gpu::emulated {
 
@@ -43,8 +44,6 @@ void embedding_backward(TokenShape shape, const std::int32_t* tokens, const std:
 
 namespace {
 
-constexpr std::size_t gate_channels = 12;
-
 // A token's embedding, the one before it, and their smeared sum.
 struct Smeared {
   Fp32Row e, previous, sum;
@@ -59,7 +58,7 @@ Smeared smeared(TokenShape shape, const std::int32_t* tokens, const std::uint16_
   result.previous.assign(result.e.size(), 0);
   if (t == 0) return result;
   result.previous = load_row(table + tokens[t - 1] * shape.width, shape.width);
-  result.gate = logistic(warp_product(row, w, static_cast<int>(gate_channels)));
+  result.gate = logistic(warp_product(row, w, gate_channels));
   for (std::size_t c = 0; c < result.e.size(); ++c) {
     result.sum[c] = std::fma(lam * result.gate, result.previous[c], result.e[c]);
   }

@@ -6,16 +6,15 @@
 
 #include "gpu/emulated/bf16.h"
 #include "gpu/emulated/warp_sum.h"
+#include "gpu/kernels/gate.h"
 
 namespace pairedhead::gpu::emulated {
 namespace {
 
-constexpr int channels = 12;
-
 float logistic(float x) { return 1 / (1 + std::exp(-x)); }
 
 float gate_of(const std::uint16_t* x, const std::uint16_t* w) {
-  return logistic(warp_product(x, w, channels));
+  return logistic(warp_product(x, w, gate_channels));
 }
 
 // What reaches the logits of all tokens and heads, [T, H], handed on to the 12 channels they were
@@ -28,13 +27,13 @@ void logits_backward(const std::vector<float>& grad_logit, int tokens, int heads
                       static_cast<std::size_t>(h)];
   };
   std::fill_n(grad_x, tokens * width, std::uint16_t{0});
-  for (int c = 0; c < channels; ++c) {
+  for (int c = 0; c < gate_channels; ++c) {
     for (int t = 0; t < tokens; ++t) {
-      grad_x[t * width + c] = to_bf16(
-          warp_sum(heads, [&](int h) { return logit(t, h) * from_bf16(w[h * channels + c]); }));
+      grad_x[t * width + c] = to_bf16(warp_sum(
+          heads, [&](int h) { return logit(t, h) * from_bf16(w[h * gate_channels + c]); }));
     }
     for (int h = 0; h < heads; ++h) {
-      grad_w[h * channels + c] = to_bf16(
+      grad_w[h * gate_channels + c] = to_bf16(
           warp_sum(tokens, [&](int t) { return logit(t, h) * from_bf16(x[t * width + c]); }));
     }
   }
@@ -46,7 +45,7 @@ void for_each_row(HeadShape shape, const std::uint16_t* a, const std::uint16_t* 
   const int width = shape.heads * shape.head_dim;
   for (int t = 0; t < shape.tokens; ++t) {
     for (int h = 0; h < shape.heads; ++h) {
-      row(t, h, t * width + h * shape.head_dim, gate_of(a + t * width, w + h * channels));
+      row(t, h, t * width + h * shape.head_dim, gate_of(a + t * width, w + h * gate_channels));
     }
   }
 }
@@ -168,11 +167,11 @@ void smear_backward(TokenShape shape, const std::uint16_t* e, const std::uint16_
       const int i = t * width + c;
       float sum = from_bf16(grad_s[i]);
       if (t + 1 < tokens) sum += lam * gate[n + 1] * from_bf16(grad_s[i + width]);
-      if (c < channels) sum += grad_logit[n] * from_bf16(w[c]);
+      if (c < gate_channels) sum += grad_logit[n] * from_bf16(w[c]);
       grad_e[i] = to_bf16(sum);
     }
   }
-  for (int c = 0; c < channels; ++c) {
+  for (int c = 0; c < gate_channels; ++c) {
     grad_w[c] = to_bf16(warp_sum(tokens, [&](int t) {
       return grad_logit[static_cast<std::size_t>(t)] * from_bf16(e[t * width + c]);
     }));

@@ -9,13 +9,12 @@
 #include "gpu/emulated/linear.h"
 #include "gpu/emulated/qk_prepare.h"
 #include "gpu/emulated/residual.h"
+#include "gpu/kernels/gate.h"
 
 namespace pairedhead::gpu::emulated {
 namespace {
 
 using Bits = std::vector<std::uint16_t>;
-
-constexpr int gate_channels = 12;
 
 void add(const Bits& part, std::uint16_t* sum) {
   for (std::size_t i = 0; i < part.size(); ++i) {

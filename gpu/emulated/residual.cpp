@@ -3,11 +3,10 @@
 #include <array>
 
 #include "gpu/emulated/fp32_row.h"
+#include "gpu/kernels/gate.h"
 
 namespace pairedhead::gpu::emulated {
 namespace {
-
-constexpr std::size_t gate_channels = 12;
 
 // The token's part of the skip: strength 2 sig(theta), gate sig(<x0[0:12], w>).
 struct Gain {
@@ -16,8 +15,7 @@ struct Gain {
 
 Gain gain_of(const MixNormRows& in, int row) {
   if (in.x_skip == nullptr) return {};
-  return {2 * logistic(in.theta),
-          logistic(warp_product(in.x0 + row, in.w, static_cast<int>(gate_channels)))};
+  return {2 * logistic(in.theta), logistic(warp_product(in.x0 + row, in.w, gate_channels))};
 }
 
 // What enters the mix.

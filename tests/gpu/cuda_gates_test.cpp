@@ -5,48 +5,20 @@
 
 #include "gpu/device_buffer.h"
 #include "gpu/emulated/bf16.h"
+#include "gpu/kernels/gate.h"
 #include "gpu/kernels/gates.h"
 #include "tests/gpu/device_fixture.h"
 
 namespace pairedhead::gpu {
 namespace {
 
-using Bits = std::vector<std::uint16_t>;
-
 constexpr int tokens = 77, heads = 6, head_dim = 64, width = heads * head_dim;
-constexpr int wide = 3 * width, channels = 12;
+constexpr int wide = 3 * width;
 constexpr GateShape shape = {tokens, heads, head_dim, width};
-
-Bits random_bits(std::size_t size, unsigned seed) {
-  std::mt19937 generator(seed);
-  std::normal_distribution<float> normal;
-  Bits bits(size);
-  for (auto& x : bits) x = emulated::to_bf16(normal(generator));
-  return bits;
-}
-
-GuardedBuffer upload(const void* contents, std::size_t bytes, cudaStream_t stream) {
-  GuardedBuffer buffer("upload");
-  buffer.reset(contents, bytes, stream);
-  CUDA_CHECK(cudaStreamSynchronize(stream));
-  return buffer;
-}
-GuardedBuffer upload(const Bits& contents, cudaStream_t stream) {
-  return upload(contents.data(), contents.size() * 2, stream);
-}
-__nv_bfloat16* bf16(const GuardedBuffer& buffer) { return buffer.as<__nv_bfloat16>(); }
-
-template <class T = std::uint16_t>
-std::vector<T> download(const GuardedBuffer& buffer, cudaStream_t stream) {
-  std::vector<T> contents(buffer.bytes() / sizeof(T));
-  buffer.download(contents.data(), stream);
-  EXPECT_EQ(buffer.damage(stream), std::nullopt);
-  return contents;
-}
 
 class CudaGates : public DeviceFixture {
  protected:
-  const Bits a_ = random_bits(tokens * width, 1), w_ = random_bits(heads * channels, 2);
+  const Bits a_ = random_bits(tokens * width, 1), w_ = random_bits(heads * gate_channels, 2);
   const Bits u_ = random_bits(tokens * width, 3), g_ = random_bits(tokens * width, 4);
   const Bits poison_ = Bits(tokens * width, 0x7fc1);
 };
@@ -68,8 +40,7 @@ TEST_F(CudaGates, StridedValuesGiveTheBitsOfContiguousOnes) {
   for (const bool strided : {false, true}) {
     const auto out = upload(poison_, stream), out_ve = upload(poison_, stream);
     const auto out_w = upload(Bits(w_.size(), 0x7fc1), stream);
-    const auto out_a = upload(std::vector<float>(tokens * channels, NAN).data(),
-                              tokens * channels * sizeof(float), stream);
+    const auto out_a = upload(std::vector<float>(tokens * gate_channels, NAN), stream);
     const std::int64_t stride = strided ? wide : width;
     value_mix_forward(shape, strided ? bf16(v_in_u) + 2 * width : bf16(v), stride, bf16(ve),
                       bf16(a), bf16(w), bf16(out), stream);
@@ -97,9 +68,9 @@ TEST_F(CudaGates, AddsToWhatIsThereBefore) {
   const auto g = upload(g_, stream), grad_ve = upload(u_, stream);
   const auto grad_w = upload(Bits(w_.size(), 0x7fc1), stream);
   const DeviceMemory workspace(gate_workspace_bytes(shape));
-  std::vector<float> before(tokens * channels);
+  std::vector<float> before(tokens * gate_channels);
   for (std::size_t i = 0; i < before.size(); ++i) before[i] = static_cast<float>(i);
-  const auto grad_a = upload(before.data(), before.size() * sizeof(float), stream);
+  const auto grad_a = upload(before, stream);
   value_mix_backward(shape, bf16(g), width, bf16(ve), bf16(a), bf16(w), bf16(grad_ve),
                      bf16(grad_ve), bf16(grad_w), grad_a.as<float>(), true, workspace.data(),
                      stream);
@@ -113,8 +84,8 @@ TEST_F(CudaGates, AddsToWhatIsThereBefore) {
 
   // And the weights' own: what accumulates is what would be there alone, on top.
   const auto random_w = upload(w_, stream);
-  const auto alone = upload(before.data(), before.size() * sizeof(float), stream);
-  const auto on_top = upload(before.data(), before.size() * sizeof(float), stream);
+  const auto alone = upload(before, stream);
+  const auto on_top = upload(before, stream);
   const auto grad_y = upload(poison_, stream);
   for (const auto* to : {&alone, &on_top}) {
     output_gate_backward(shape, bf16(g), bf16(ve), bf16(a), bf16(random_w), bf16(grad_y),
@@ -133,7 +104,7 @@ TEST_F(CudaGates, WritesTheGradientOverTheIncomingOne) {
   const auto g = upload(g_, stream), grad_y = upload(poison_, stream);
   const auto grad_w = upload(Bits(w_.size(), 0x7fc1), stream);
   const DeviceMemory workspace(gate_workspace_bytes(shape));
-  const DeviceMemory grad_a(tokens * channels * sizeof(float));
+  const DeviceMemory grad_a(tokens * gate_channels * sizeof(float));
   auto* const to_a = reinterpret_cast<float*>(grad_a.data());
   output_gate_backward(shape, bf16(g), bf16(y), bf16(a), bf16(w), bf16(grad_y), bf16(grad_w), to_a,
                        false, workspace.data(), stream);

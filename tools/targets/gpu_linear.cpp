@@ -1,6 +1,7 @@
 #include <algorithm>
 
 #include "gpu/emulated/bf16.h"
+#include "gpu/kernels/gate.h"
 #include "gpu/kernels/gates.h"
 #include "gpu/kernels/linear.h"
 #include "gpu/kernels/mlp.h"
@@ -82,7 +83,7 @@ gpu::GateShape gate_shape(const GpuCase& c) {
 // What the gates give to the gradient of a is fp32 [T, 12], to be added by the norm's backward; the
 // table's is the whole row in bf16.
 void convert_gate_gradient(GpuCase& c, const gpu::GateShape& shape) {
-  constexpr std::size_t channels = 12;
+  constexpr std::size_t channels = gpu::gate_channels;
   const auto tokens = static_cast<std::size_t>(shape.tokens);
   const auto width = static_cast<std::size_t>(shape.width);
   c.convert(
