@@ -13,29 +13,14 @@
 namespace pairedhead::gpu {
 namespace {
 
-using Bits = std::vector<std::uint16_t>;
 using Bytes = std::vector<std::uint8_t>;
 
 class CudaHead : public DeviceFixture {
  protected:
-  template <class T>
-  GuardedBuffer device(const char* name, const std::vector<T>& contents) {
-    GuardedBuffer buffer(name);
-    buffer.reset(contents.data(), contents.size() * sizeof(T), stream());
-    stream().synchronize();
-    return buffer;
-  }
   GuardedBuffer room(const char* name, std::size_t bytes) {
     GuardedBuffer buffer(name);
     buffer.reset(bytes, stream());
     return buffer;
-  }
-  template <class T>
-  std::vector<T> host(const GuardedBuffer& buffer) {
-    std::vector<T> contents(buffer.bytes() / sizeof(T));
-    buffer.download(contents.data(), stream());
-    EXPECT_EQ(buffer.damage(stream()), std::nullopt);
-    return contents;
   }
   const Stream& stream() {
     static const Stream one;
@@ -59,13 +44,14 @@ TEST_F(CudaHead, QuantisesEveryBf16InBothLayouts) {
     SCOPED_TRACE(testing::Message() << rows << " x " << columns << ", scale " << scale);
     Bits x(static_cast<std::size_t>(rows) * static_cast<std::size_t>(columns));
     for (std::size_t i = 0; i < x.size(); ++i) x[i] = static_cast<std::uint16_t>(i);
-    const GuardedBuffer matrix = device("x", x);
+    const GuardedBuffer matrix = upload(x, stream());
     for (const DType format : {DType::e4m3, DType::e5m2}) {
       const GuardedBuffer codes = room("codes", x.size()), other = room("transposed", x.size());
       (format == DType::e4m3 ? quantise_both_ways : quantise_e5m2_both_ways)(
           matrix.as<__nv_bfloat16>(), rows, columns, scale, codes.as<std::uint8_t>(),
           other.as<std::uint8_t>(), stream());
-      const Bytes got = host<std::uint8_t>(codes), turned = host<std::uint8_t>(other);
+      const Bytes got = download<std::uint8_t>(codes, stream()),
+                  turned = download<std::uint8_t>(other, stream());
       for (std::size_t i = 0; i < x.size(); ++i) {
         const std::size_t row = i / static_cast<std::size_t>(columns);
         const std::size_t column = i % static_cast<std::size_t>(columns);
@@ -90,9 +76,9 @@ class CudaLoss : public CudaHead {
              const std::vector<float>& weights) {
     const LossShape shape = {static_cast<int>(targets.size()),
                              static_cast<int>(z.size() / targets.size())};
-    const GuardedBuffer logits = device("z", z), wanted = device("targets", targets),
-                        mtp_weights = device("weights", weights),
-                        grad_loss = device("grad_loss", std::vector<float>{1}),
+    const GuardedBuffer logits = upload(z, stream()), wanted = upload(targets, stream()),
+                        mtp_weights = upload(weights, stream()),
+                        grad_loss = upload(std::vector<float>{1}, stream()),
                         logsumexp = room("logsumexp", targets.size() * sizeof(float)),
                         tokens = room("token_losses", targets.size() * sizeof(float)),
                         sums = room("sums", 2 * sizeof(float)),
@@ -110,9 +96,9 @@ class CudaLoss : public CudaHead {
     softcap_loss_backward(shape, logits.as<__nv_bfloat16>(), logsumexp.as<float>(),
                           wanted.as<std::int32_t>(), settings, grad_loss.as<float>(),
                           grad_z.as<__nv_bfloat16>(), stream());
-    const auto both = host<float>(sums);
-    return {host<float>(logsumexp), host<float>(tokens), both[0], both[1],
-            host<std::uint16_t>(grad_z)};
+    const auto both = download<float>(sums, stream());
+    return {download<float>(logsumexp, stream()), download<float>(tokens, stream()), both[0],
+            both[1], download(grad_z, stream())};
   }
 };
 

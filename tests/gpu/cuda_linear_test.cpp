@@ -13,8 +13,6 @@
 namespace pairedhead::gpu {
 namespace {
 
-using Bits = std::vector<std::uint16_t>;
-
 // Products of small integers are exact in fp32 in any order, so the result has one right value.
 std::vector<float> integers(std::int64_t size, unsigned seed) {
   std::mt19937 generator(seed);

@@ -11,16 +11,6 @@
 namespace pairedhead::gpu {
 namespace {
 
-using Bits = std::vector<std::uint16_t>;
-
-Bits random_bits(std::size_t size, unsigned seed) {
-  std::mt19937 generator(seed);
-  std::normal_distribution<float> normal;
-  Bits bits(size);
-  for (auto& x : bits) x = emulated::to_bf16(normal(generator));
-  return bits;
-}
-
 class CudaQkPrepare : public DeviceFixture {};
 
 // The trainer's query and key lie inside u, [T, 3 * H * D]: a stride changes no bit of the result,
@@ -35,21 +25,15 @@ TEST_F(CudaQkPrepare, StridedInputsGiveTheBitsOfContiguousOnes) {
     std::copy_n(u.begin() + t * wide, width, q.begin() + t * width);
     std::copy_n(u.begin() + t * wide + width, width, k.begin() + t * width);
   }
-  const auto device = [&](const char* name, const Bits& contents) {
-    GuardedBuffer buffer(name);
-    buffer.reset(contents.data(), contents.size() * 2, stream);
-    return buffer;
-  };
   const std::vector<float> frequency(head_dim, 0.1f);
-  GuardedBuffer frequencies("frequency"), cosine("cosine"), sine("sine");
-  frequencies.reset(frequency.data(), frequency.size() * sizeof(float), stream);
+  const GuardedBuffer frequencies = upload(frequency, stream);
+  GuardedBuffer cosine("cosine"), sine("sine");
   cosine.reset(2 * tokens * head_dim * 2, stream);
   sine.reset(2 * tokens * head_dim * 2, stream);
-  const auto bf16 = [](const GuardedBuffer& buffer) { return buffer.as<__nv_bfloat16>(); };
   rotary_table(frequencies.as<float>(), tokens, head_dim, true, bf16(cosine), bf16(sine), stream);
 
-  const GuardedBuffer strided = device("u", u), contiguous_q = device("q", q),
-                      contiguous_k = device("k", k), grads = device("grads", grad);
+  const GuardedBuffer strided = upload(u, stream), contiguous_q = upload(q, stream),
+                      contiguous_k = upload(k, stream), grads = upload(grad, stream);
   QkPrepareProblem problem = {.tokens = tokens,
                               .heads = heads,
                               .head_dim = head_dim,
@@ -63,20 +47,15 @@ TEST_F(CudaQkPrepare, StridedInputsGiveTheBitsOfContiguousOnes) {
     const __nv_bfloat16* from_q = in_u ? bf16(strided) : bf16(contiguous_q);
     const __nv_bfloat16* from_k = in_u ? bf16(strided) + width : bf16(contiguous_k);
     const Bits poison(tokens * wide, 0x7fc1);
-    const GuardedBuffer out = device("out", poison), grad_in = device("grad_in", poison);
+    const GuardedBuffer out = upload(poison, stream), grad_in = upload(poison, stream);
     qk_prepare_forward(problem, from_q, from_k, bf16(cosine), bf16(sine), bf16(out),
                        bf16(out) + tokens * width, stream);
     __nv_bfloat16* const to_q = bf16(grad_in);
     __nv_bfloat16* const to_k = in_u ? to_q + width : to_q + tokens * width;
     qk_prepare_backward(problem, from_q, from_k, bf16(cosine), bf16(sine), bf16(grads),
                         bf16(grads) + tokens * width, to_q, to_k, stream);
-    Bits result(tokens * wide), gradient(tokens * wide);
-    out.download(result.data(), stream);
-    grad_in.download(gradient.data(), stream);
-    EXPECT_EQ(out.damage(stream), std::nullopt);
-    EXPECT_EQ(grad_in.damage(stream), std::nullopt);
-    forward.push_back(result);
-    backward.push_back(gradient);
+    forward.push_back(download(out, stream));
+    backward.push_back(download(grad_in, stream));
   }
   EXPECT_EQ(forward[0], forward[1]);
   for (int t = 0; t < tokens; ++t) {
@@ -102,17 +81,14 @@ TEST_F(CudaQkPrepare, RotaryTableIsBitwiseAtTheFarEnd) {
   Bits cosine(2 * tokens * head_dim), sine(cosine.size());
   emulated::rotary_table(frequency.data(), tokens, head_dim, true, cosine.data(), sine.data());
 
-  GuardedBuffer frequencies("frequency"), device_cosine("cosine"), device_sine("sine");
-  frequencies.reset(frequency.data(), frequency.size() * sizeof(float), stream);
+  const GuardedBuffer frequencies = upload(frequency, stream);
+  GuardedBuffer device_cosine("cosine"), device_sine("sine");
   device_cosine.reset(cosine.size() * 2, stream);
   device_sine.reset(sine.size() * 2, stream);
-  rotary_table(frequencies.as<float>(), tokens, head_dim, true, device_cosine.as<__nv_bfloat16>(),
-               device_sine.as<__nv_bfloat16>(), stream);
-  Bits got_cosine(cosine.size()), got_sine(sine.size());
-  device_cosine.download(got_cosine.data(), stream);
-  device_sine.download(got_sine.data(), stream);
-  EXPECT_EQ(got_cosine, cosine);
-  EXPECT_EQ(got_sine, sine);
+  rotary_table(frequencies.as<float>(), tokens, head_dim, true, bf16(device_cosine),
+               bf16(device_sine), stream);
+  EXPECT_EQ(download(device_cosine, stream), cosine);
+  EXPECT_EQ(download(device_sine, stream), sine);
 }
 
 TEST_F(CudaQkPrepare, RefusesWhatTheKernelsCannotDo) {
