@@ -26,6 +26,8 @@ struct ModelBatch {
   const std::int32_t* targets;     // [T], each in [0, V)
   const std::int32_t* cu_seqlens;  // [entries], see AttentionProblem
   int entries;
+
+  bool operator==(const ModelBatch&) const = default;
 };
 
 // What changes from step to step.
@@ -35,6 +37,8 @@ struct ModelSettings {
   bool split_embedding;           // the lookup reads embed, not lm_head (SPEC §7.5)
   HeadForm head;
   LossSettings loss;
+
+  bool operator==(const ModelSettings&) const = default;
 };
 
 // Where the losses of a pass go, fp32 on the device; any may be nullptr, next_token only with loss.

@@ -1,10 +1,12 @@
 #include "gpu/trainer.h"
 
 #include <algorithm>
+#include <array>
 #include <cmath>
 #include <optional>
 
 #include "gpu/batch_buffers.h"
+#include "gpu/captured_work.h"
 #include "gpu/device.h"
 #include "gpu/emulated/yarn.h"
 #include "gpu/gradient_exchange.h"
@@ -141,6 +143,7 @@ struct Trainer::Implementation {
         step(given, layout, micro_batches(given, ranks), step_arena),
         optimizer(given.config, layout, ownership, ranks.rank(), step_arena),
         exchange(ownership, ranks, step_arena),
+        micro_batch_work(static_cast<std::size_t>(micro_batches(given, ranks))),
         host_losses(sizeof(float) *
                     static_cast<std::size_t>(
                         std::max(2 * micro_batches(given, ranks), given.validation_tokens))) {
@@ -167,6 +170,10 @@ struct Trainer::Implementation {
   void begin_step();
   void make_tables(Model& model, int tokens);
   ModelSettings model_settings() const;
+  void take_micro_batch(std::size_t i, const ModelSettings& model);
+  void update_parameters(const GradientSums& gradients);
+  // A timeline wants its parts one by one.
+  bool captures() const { return settings.graphs && timeline == nullptr; }
   void mark(const char* part) {
     if (timeline != nullptr) timeline->mark(part, stream);
   }
@@ -185,6 +192,8 @@ struct Trainer::Implementation {
   StepBuffers step;
   Optimizer optimizer;
   GradientExchange exchange;
+  std::vector<CapturedWork<std::pair<ModelBatch, ModelSettings>>> micro_batch_work;
+  std::array<CapturedWork<bool>, 2> update_work;  // of even and odd steps; the key: embed is split
   PinnedMemory host_losses;
   TrainerProgress progress;
   std::vector<StateTensor> state;
@@ -244,6 +253,32 @@ ModelSettings Trainer::Implementation::model_settings() const {
           .split_embedding = progress.split,
           .head = settings.head,
           .loss = {.mtp_weights = step.mtp_weights, .horizons = 1, .validation = false}};
+}
+
+// One of this rank's share: its losses, and its gradient in the tree.
+void Trainer::Implementation::take_micro_batch(std::size_t i, const ModelSettings& model) {
+  const ModelBatch& batch = step.batches.batches()[i];
+  const auto enqueue = [&] {
+    const std::size_t count = micro_batch_work.size();
+    training.forward(algebra, step.parameters, batch, model,
+                     {step.losses + i, step.losses + count + i, nullptr}, stream);
+    training.backward(algebra, step.parameters, batch, model, step.grad_loss,
+                      step.tree.leaf(static_cast<int>(i)), stream);
+    step.tree.add(static_cast<int>(i), stream);
+    mark("gradient sums");
+  };
+  if (!captures()) return enqueue();
+  micro_batch_work[i].run({batch, model}, stream, enqueue);
+}
+
+void Trainer::Implementation::update_parameters(const GradientSums& gradients) {
+  const auto enqueue = [&] { optimizer.enqueue(algebra, step.parameters, gradients, stream); };
+  if (captures()) {
+    update_work[static_cast<std::size_t>(progress.step % 2)].run(progress.split, stream, enqueue);
+  } else {
+    enqueue();
+  }
+  optimizer.count_update();
 }
 
 NonFiniteLoss::NonFiniteLoss(Index step, Index batch)
@@ -360,17 +395,7 @@ TrainerLosses Trainer::train_step(std::span<const PackedSequence> micro_batches)
   settings.loss.horizons = static_cast<int>(weights.size());
   self.training.prepare_weights(self.step.parameters, settings.head, self.stream);
   self.optimizer.prepare_step(progress.step, self.stream);
-  for (std::size_t i = 0; i < count; ++i) {
-    const ModelBatch& batch = self.step.batches.batches()[i];
-    const ParameterBuffers& leaf = self.step.tree.leaf(static_cast<int>(i));
-    self.training.forward(self.algebra, self.step.parameters, batch, settings,
-                          {self.step.losses + i, self.step.losses + count + i, nullptr},
-                          self.stream);
-    self.training.backward(self.algebra, self.step.parameters, batch, settings, self.step.grad_loss,
-                           leaf, self.stream);
-    self.step.tree.add(static_cast<int>(i), self.stream);
-    self.mark("gradient sums");
-  }
+  for (std::size_t i = 0; i < count; ++i) self.take_micro_batch(i, settings);
 
   // A loss that is no number must not reach the parameters.
   float* const losses = self.host_losses.as<float>();
@@ -391,7 +416,7 @@ TrainerLosses Trainer::train_step(std::span<const PackedSequence> micro_batches)
   self.mark("loss read-out");
   const GradientSums& gradients = self.exchange.average(self.step.tree, self.stream);
   self.mark("exchange");
-  self.optimizer.update(self.algebra, self.step.parameters, gradients, self.stream);
+  self.update_parameters(gradients);
   self.mark("update");
   self.exchange.share(self.step.parameters, self.stream);
   if (progress.step == split_step(schedule)) {

@@ -22,6 +22,8 @@ struct TrainerSettings {
   HeadForm head = HeadForm::fp8;  // of training
   // The longest sequence of a validation, 0 where there is none; the head takes it piece by piece.
   int validation_tokens = 0;
+  // A step's launches become CUDA graphs as soon as they repeat; without, the same bits.
+  bool graphs = true;
 };
 
 // Losses in nats a token of one step, averaged over its micro-batches.

@@ -22,6 +22,8 @@ struct LossSettings {
   const float* mtp_weights;  // fp32 [horizons]
   int horizons;              // K
   bool validation;           // mean of the first term, weights ignored
+
+  bool operator==(const LossSettings&) const = default;
 };
 
 std::size_t softcap_loss_workspace_bytes(const LossShape& shape);

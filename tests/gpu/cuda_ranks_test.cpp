@@ -38,8 +38,11 @@ reference::Config short_tiny() {
 }
 constexpr Index steps = 8;
 
-TrainerSettings settings_of(HeadForm head) {
-  return {.config = short_tiny(), .head = head, .validation_tokens = validation_tokens};
+TrainerSettings settings_of(HeadForm head, bool graphs = true) {
+  return {.config = short_tiny(),
+          .head = head,
+          .validation_tokens = validation_tokens,
+          .graphs = graphs};
 }
 
 std::vector<PackedSequence> packed(const std::vector<reference::ScoredSequence>& sequences) {
@@ -94,14 +97,15 @@ struct Outcome {
 };
 
 // Goes on from `from` to before the step `end`, on so many ranks, which must all say the same.
-Outcome train(int ranks, const State& from, Index end, HeadForm head = HeadForm::bf16) {
+Outcome train(int ranks, const State& from, Index end, HeadForm head = HeadForm::bf16,
+              bool graphs = true) {
   const auto batches = text();
   const auto validation = packed(reference::TrainingData::synthetic(short_tiny(), seed)
                                      .validation(validation_sequences, validation_tokens));
   Outcome run;
   std::mutex mutex;
   LocalWorld(ranks).run([&](Communicator& communicator) {
-    Trainer trainer(settings_of(head), communicator);
+    Trainer trainer(settings_of(head, graphs), communicator);
     for (const StateTensor& tensor : trainer.state()) {
       const auto found = from.tensors.find(tensor.name);
       if (found != from.tensors.end()) trainer.upload(tensor, found->second.data());
@@ -157,6 +161,17 @@ TEST_F(CudaRanks, AnyNumberTrainsToTheSameBits) {
   for (const int ranks : {2, 4, 8}) {
     SCOPED_TRACE(std::to_string(ranks) + " ranks");
     expect_same(train(ranks, first_state(), steps), one);
+  }
+}
+
+// A phase has two steps: of the second every micro-batch is a graph.
+TEST_F(CudaRanks, TrainToTheSameBitsWithoutGraphs) {
+  for (const HeadForm head : {HeadForm::bf16, HeadForm::fp8}) {
+    for (const int ranks : {1, 2}) {
+      SCOPED_TRACE(std::to_string(ranks) + " ranks");
+      expect_same(train(ranks, first_state(), steps, head, false),
+                  train(ranks, first_state(), steps, head, true));
+    }
   }
 }
 
