@@ -36,6 +36,7 @@ std::uint64_t pattern(DType dtype, Index i, std::uint64_t seed) {
 
 void poison(Array& array, std::uint64_t seed) {
   const std::size_t width = size_of(array.dtype);
+#pragma omp parallel for if (array.size() > 1 << 20)
   for (Index i = 0; i < array.size(); ++i) {
     const std::uint64_t bits = pattern(array.dtype, i, seed);
     std::memcpy(array.bytes.data() + static_cast<std::size_t>(i) * width, &bits, width);
