@@ -1,9 +1,11 @@
 #include "reference/parameters.h"
 
+#include <algorithm>
 #include <cmath>
 
 #include "reference/gate.h"
 #include "reference/random.h"
+#include "reference/side_by_side.h"
 
 namespace pairedhead::reference {
 namespace {
@@ -17,9 +19,15 @@ void fill_uniform(double* values, Index count, double bound, Random& random) {
   }
 }
 
-void fill_normal(Tensor<double>& tensor, double deviation, Random& random) {
-  for (double& x : tensor.values()) {
-    x = round_to(DType::bf16, round_to(DType::fp32, deviation * random.normal()));
+// Every element takes equally many draws, so each piece knows where in the sequence it begins.
+void fill_normal(Tensor<double>& tensor, double deviation, const Random& random) {
+  constexpr Index piece = 1 << 16;
+#pragma omp parallel for schedule(dynamic)
+  for (Index first = 0; first < tensor.size(); first += piece) {
+    Random own = random.after(static_cast<std::uint64_t>(first) * Random::draws_of_normal);
+    for (Index i = first; i < std::min(first + piece, tensor.size()); ++i) {
+      tensor[i] = round_to(DType::bf16, round_to(DType::fp32, deviation * own.normal()));
+    }
   }
 }
 
@@ -86,11 +94,14 @@ std::vector<ParameterInfo> parameter_table(const Config& config, Index ranks) {
 
 ParameterSet<double> initial_parameters(const Config& config, std::uint64_t seed, Index ranks) {
   const std::vector<ParameterInfo> table = parameter_table(config, ranks);
-  ParameterSet<double> set = zero_parameters<double>(table);
+  ParameterSet<double> set;
+  for (const ParameterInfo& info : table) set[info.name] = {};
   const Index c = config.width;
   const double bound = std::sqrt(3.0 / static_cast<double>(c));
-  for (std::size_t i = 0; i < table.size(); ++i) {
+  const auto fill = [&](Index number) {
+    const auto i = static_cast<std::size_t>(number);
     Tensor<double>& tensor = set.at(table[i].name);
+    tensor = Tensor<double>(table[i].shape);
     Random random = Random(seed).split(i + 1);
     if (table[i].label == "attn") fill_uniform(tensor.data(), 3 * c * c, bound, random);
     if (table[i].name.starts_with("c_fc.")) {
@@ -98,7 +109,14 @@ ParameterSet<double> initial_parameters(const Config& config, std::uint64_t seed
     }
     if (table[i].label == "lm_head") fill_normal(tensor, 0.005, random);
     if (table[i].label == "scalars") fill_scalars(tensor, ScalarLayout{config.depth()});
-  }
+  };
+  // The table of normal draws takes longer than all others together, and all threads by itself.
+  const auto of_head = [](const ParameterInfo& info) { return info.label == "lm_head"; };
+  const auto head = std::find_if(table.begin(), table.end(), of_head) - table.begin();
+  side_by_side(static_cast<Index>(table.size()), true, [&](Index i) {
+    if (i != head) fill(i);
+  });
+  fill(head);
   return set;
 }
 

@@ -1,10 +1,13 @@
 #include "reference/parameters.h"
 
 #include <gtest/gtest.h>
+#include <omp.h>
 
 #include <algorithm>
 #include <cmath>
 #include <set>
+
+#include "reference/random.h"
 
 namespace pairedhead::reference {
 namespace {
@@ -158,6 +161,29 @@ TEST(Parameters, ASeedNamesTheValues) {
   EXPECT_EQ(values(one.at("qkvo.3")), values(again.at("qkvo.3")));
   EXPECT_NE(values(one.at("qkvo.3")), values(two.at("qkvo.3")));
   EXPECT_NE(values(one.at("qkvo.3")), values(one.at("qkvo.4")));
+}
+
+// However many threads share the work; lm_head is long enough to be drawn in three pieces.
+TEST(Parameters, ThreadsDoNotChangeTheValues) {
+  Config config = config_named("tiny");
+  config.vocabulary = 2048;
+  const auto table = parameter_table(config);
+  const int threads = omp_get_max_threads();
+  omp_set_num_threads(1);
+  const auto alone = initial_parameters(config, 9);
+  omp_set_num_threads(3);
+  const auto together = initial_parameters(config, 9);
+  omp_set_num_threads(threads);
+  for (const ParameterInfo& info : table) {
+    const Tensor<double>&a = alone.at(info.name), &b = together.at(info.name);
+    ASSERT_TRUE(std::ranges::equal(a.values(), b.values())) << info.name;
+  }
+  const auto head =
+      std::ranges::find(table, std::string("lm_head"), &ParameterInfo::name) - table.begin();
+  Random random = Random(9).split(static_cast<std::uint64_t>(head) + 1);
+  for (const double x : together.at("lm_head").values()) {
+    ASSERT_EQ(x, round_to(DType::bf16, round_to(DType::fp32, 0.005 * random.normal())));
+  }
 }
 
 TEST(Parameters, NamesAMissingOrMisshapenTensor) {

@@ -57,6 +57,18 @@ TEST(Random, NormalHasUnitVariance) {
   EXPECT_LE(std::abs(squares / draws - 1), 5 * std::sqrt(2.0 / draws));
 }
 
+TEST(Random, AfterSomeDrawsItIsWhatTheyLeave) {
+  Random drawn(8);
+  const Random source = drawn;
+  for (std::uint64_t draws = 0; draws < 50; ++draws) {
+    EXPECT_EQ(source.after(draws).bits(), Random(drawn).bits());
+    drawn.bits();
+  }
+  Random normal(8);
+  normal.normal();
+  EXPECT_EQ(normal.bits(), source.after(Random::draws_of_normal).bits());
+}
+
 TEST(Random, StreamsAreSeparateAndLeaveTheirSourceAlone) {
   Random source(4), untouched(4);
   Random first = source.split(1), second = source.split(2), again = source.split(1);
