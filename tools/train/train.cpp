@@ -16,6 +16,7 @@
 #include "tools/report/write_file.h"
 #include "tools/train/batch_reader.h"
 #include "tools/train/checkpoint.h"
+#include "tools/train/ensemble.h"
 #include "tools/train/finite_state.h"
 #include "tools/train/stop_signal.h"
 #include "tools/train/training_device.h"
@@ -117,6 +118,8 @@ class Run {
   bool validate();
   void save();
   void train_member(Index member);
+  std::vector<TrainingCurve> members() const;
+  bool lies_within_ensemble() const;
   void write_page(const std::string& verdict, bool good) const;
   std::string last_checkpoint() const;
   int stopped(const char* signal);
@@ -249,9 +252,11 @@ int Run::not_finite(const std::exception& error) const {
 }
 
 // The same run with other roundings, for the band that they make; no checkpoint and no validation.
+// What a GPU trains, the members train as it is stored there.
 void Run::train_member(Index member) {
   TrainerSettings settings = settings_;
-  settings.rounding = options_.seed + static_cast<std::uint64_t>(member);
+  if (options_.device == TrainOn::gpu) settings.storage = reference::Storage::as_defined;
+  settings.rounding = Rounding::stochastic(options_.seed + static_cast<std::uint64_t>(member));
   const auto device = make_reference_device(settings);
   device->start(first_parameters(options_));
   BatchReader reader(open_data(options_), 0, end_, settings);
@@ -262,12 +267,30 @@ void Run::train_member(Index member) {
   }
 }
 
-void Run::write_page(const std::string& verdict, bool good) const {
-  std::vector<TrainingCurve> curves = {read_training_log(options_.out / "log.jsonl")};
+std::vector<TrainingCurve> Run::members() const {
+  std::vector<TrainingCurve> curves;
   for (Index member = 1; member <= options_.ensemble; ++member) {
     const fs::path log = options_.out / fmt::format("member_{}.jsonl", member);
     if (fs::exists(log)) curves.push_back(read_training_log(log));
   }
+  return curves;
+}
+
+// Whether the run lies among its members, where there are enough to tell.
+bool Run::lies_within_ensemble() const {
+  const std::vector<TrainingCurve> others = members();
+  if (others.size() < 3) return true;
+  const EnsembleVerdict verdict =
+      judge_ensemble(read_training_log(options_.out / "log.jsonl"), others);
+  say("ensemble of {}: the loss deviates most at step {}, by {:.3g} standard deviations, limit "
+      "{:.3g}\n",
+      others.size(), verdict.step, verdict.largest, verdict.limit);
+  return verdict.holds();
+}
+
+void Run::write_page(const std::string& verdict, bool good) const {
+  std::vector<TrainingCurve> curves = {read_training_log(options_.out / "log.jsonl")};
+  for (TrainingCurve& member : members()) curves.push_back(std::move(member));
   write_file(
       options_.out / "report.html",
       html_training_report(curves, verdict,
@@ -307,6 +330,11 @@ int Run::train() {
   if (!log_) return 0;
   for (Index member = 1; member <= options_.ensemble && !stop.received(); ++member) {
     train_member(member);
+  }
+  if (!lies_within_ensemble()) {
+    write_page("The loss leaves the band of its ensemble", false);
+    fmt::print(stderr, "pairedhead: the loss leaves the band of its ensemble\n");
+    return 1;
   }
   write_page(validation_ && validation_->floor
                  ? fmt::format("{:.3f} nats above the entropy of the text",

@@ -29,10 +29,10 @@ struct TrainOptions {
 };
 
 // Trains in double on the CPU or with the kernels on the GPU, and tells what happens, one line a
-// step on the console and in the log. Returns the exit code: 0 done, 1 the loss is not finite or
-// the model sees the future, 2 stopped by a signal, after the step was finished and saved. Throws
-// InputError on bad input and DeviceError where the device will not do; the last checkpoint then
-// stands as it was.
+// step on the console and in the log. Returns the exit code: 0 done, 1 the loss is not finite, the
+// model sees the future, or the loss lies outside what its ensemble allows, 2 stopped by a signal,
+// after the step was finished and saved. Throws InputError on bad input and DeviceError where the
+// device will not do; the last checkpoint then stands as it was.
 int train(const TrainOptions& options);
 
 }  // namespace pairedhead

@@ -32,8 +32,7 @@ bool is_first(const char* option, const std::string& word, const char* first, co
 void refuse_foreign_options(const CLI::App& command, TrainOn device) {
   const bool on_cpu = device == TrainOn::cpu;
   const std::vector<const char*> foreign =
-      on_cpu ? std::vector{"--head"}
-             : std::vector{"--ranks", "--storage", "--rounding", "--ensemble"};
+      on_cpu ? std::vector{"--head"} : std::vector{"--ranks", "--storage", "--rounding"};
   for (const char* option : foreign) {
     if (!given(command, option)) continue;
     throw InputError(fmt::format("{}: expected --device {}, got --device {}", option,
@@ -61,6 +60,9 @@ int run(Arguments arguments, const CLI::App& command) {
       is_first("--device", arguments.device, "cpu", "gpu") ? TrainOn::cpu : TrainOn::gpu;
   options.fp8_head = is_first("--head", arguments.head, "fp8", "bf16");
   refuse_foreign_options(command, options.device);
+  if (options.device == TrainOn::gpu && options.ensemble > 0 && options.fp8_head) {
+    throw InputError("--ensemble: expected --head bf16, which its members have, got --head fp8");
+  }
   reference::TrainerSettings& settings = options.settings;
   settings.config = reference::config_named(arguments.config);
   reference::ScheduleSettings& schedule = settings.config.schedule;
@@ -69,7 +71,7 @@ int run(Arguments arguments, const CLI::App& command) {
   settings.storage = is_first("--storage", arguments.storage, "exact", "defined")
                          ? reference::Storage::exact
                          : reference::Storage::as_defined;
-  if (given(command, "--rounding")) settings.rounding = arguments.rounding;
+  if (given(command, "--rounding")) settings.rounding = Rounding::stochastic(arguments.rounding);
   set_validation_options(command, arguments, settings);
   return train(options);
 }
@@ -137,7 +139,8 @@ void add_train_command(CLI::App& app, int& exit_code) {
                    "Seed: round at random where the record stores bf16")
       ->check(any_seed());
   command->add_option("--ensemble", options.ensemble,
-                      "Members with such roundings, for the band in the picture");
+                      "Members with such roundings, on the CPU: the band in the picture, and "
+                      "from 3 on what the loss is held against");
   command->callback([arguments, command, &exit_code] { exit_code = run(*arguments, *command); });
 }
 
