@@ -256,18 +256,52 @@ TEST(TrainCommand, KillsAtAnyMomentLeaveAGoodCheckpoint) {
   }
 }
 
+// In double, whatever the table stores them in.
+void write_in_double(const std::filesystem::path& path,
+                     const reference::ParameterSet<double>& weights) {
+  hdf5::Writer file(path, hdf5::Compression::none);
+  file.group("parameters");
+  for (const auto& [name, tensor] : weights) {
+    file.dataset("parameters/" + name, tensor, DType::fp64);
+  }
+  file.commit();
+}
+
+TEST(TrainCommand, WeightsThatWillNotDoAreOneSentence) {
+  const ScratchFolder folder;
+  const auto out = folder / "run";
+  const auto good = reference::initial_parameters(reference::config_named("tiny"), 1);
+  const std::filesystem::path file = folder / "weights.h5";
+  const auto expect_refused = [&](const auto& change, const std::string& sentence) {
+    auto weights = good;
+    change(weights);
+    write_in_double(file, weights);
+    expect_bad_input(tiny(out, "--init '" + file.string() + "'"),
+                     "pairedhead: " + file.string() + ": parameters/" + sentence);
+    EXPECT_FALSE(std::filesystem::exists(out / "checkpoint.h5"));
+  };
+  expect_refused([](auto& weights) { weights.erase("c_fc.3"); },
+                 "c_fc.3: expected a tensor of shape [384, 96], got none");
+  expect_refused(
+      [](auto& weights) {
+        weights["lm_head"] = Tensor<double>({96, 512});
+      },
+      "lm_head: expected shape [512, 96], got [96, 512]");
+  expect_refused([](auto& weights) { weights.at("x0_lambdas")[2] = std::nan(""); },
+                 "x0_lambdas[2]: expected a finite value, got nan");
+  expect_refused([](auto& weights) { weights.at("qkvo.5")(3, 7) = -INFINITY; },
+                 "qkvo.5[3, 7]: expected a finite value, got -inf");
+
+  write_in_double(file, good);
+  const Ran ran = run_program(tiny(out, "--steps 1 --init '" + file.string() + "'"));
+  EXPECT_EQ(ran.exit_code, 0) << ran.output;
+}
+
 TEST(TrainCommand, ANonFiniteLossNamesStepBatchAndCheckpoint) {
   const ScratchFolder folder;
   auto weights = reference::initial_parameters(reference::config_named("tiny"), 1);
   for (double& x : weights.at("lm_head").values()) x *= 1e306;
-  {
-    hdf5::Writer file(folder / "weights.h5", hdf5::Compression::none);
-    file.group("parameters");
-    for (const auto& [name, tensor] : weights) {
-      file.dataset("parameters/" + name, tensor, DType::fp64);
-    }
-    file.commit();
-  }
+  write_in_double(folder / "weights.h5", weights);
   const Ran ran =
       run_program(tiny(folder / "run", "--init '" + (folder / "weights.h5").string() + "'"));
   EXPECT_EQ(ran.exit_code, 1) << ran.output;
