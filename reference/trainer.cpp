@@ -25,9 +25,7 @@ Index last_step(const Config& config) {
 
 // One draw of the noise for a named part of a step.
 Rounding rounding_of(const TrainerSettings& settings, Index step, std::uint64_t part) {
-  if (!settings.rounding) return Rounding::exact();
-  Random random = Random(*settings.rounding).split(static_cast<std::uint64_t>(step));
-  return Rounding::stochastic(random.split(part).bits());
+  return settings.rounding.split(static_cast<std::uint64_t>(step)).split(part);
 }
 // Parts: the forward passes from 0 on, then these.
 constexpr std::uint64_t accumulation_part = 1 << 8, mean_part = 1 << 9, normuon_part = 1 << 10,

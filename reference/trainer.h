@@ -1,6 +1,5 @@
 #pragma once
 
-#include <cstdint>
 #include <map>
 #include <optional>
 #include <string>
@@ -9,6 +8,7 @@
 #include "reference/optim/optimizer.h"
 #include "reference/parameters.h"
 #include "reference/rotary.h"
+#include "reference/rounding.h"
 #include "reference/training_data.h"
 
 // The whole training loop in double (SPEC §6.5, §7, §8, §9, §10): what a fast trainer is held
@@ -20,7 +20,7 @@ struct TrainerSettings {
   Config config;
   Index ranks = 1;  // W, simulated; divides the micro-batches of a step
   Storage storage = Storage::exact;
-  std::optional<std::uint64_t> rounding;  // seed of stochastic rounding at the M points; else exact
+  Rounding rounding = Rounding::exact();  // at the M points
   // Before each step that this divides, and at the end (SPEC §10); 0: never.
   Index validation_every = 0;
   Index validation_sequences = 0, validation_length = 0;

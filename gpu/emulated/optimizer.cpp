@@ -17,14 +17,17 @@ void store(float value, float& stored) { stored = value; }
 
 }  // namespace
 
-void momentum(const std::uint16_t* gradient, float* moment, float* direction, std::int64_t count,
+template <class Gradient>
+void momentum(const Gradient* gradient, float* moment, float* direction, std::int64_t count,
               float momentum) {
   for (std::int64_t i = 0; i < count; ++i) {
-    const float g = from_bf16(gradient[i]);
+    const float g = load(gradient[i]);
     moment[i] += (1 - momentum) * (g - moment[i]);
     direction[i] = g + momentum * (moment[i] - g);
   }
 }
+template void momentum(const std::uint16_t*, float*, float*, std::int64_t, float);
+template void momentum(const float*, float*, float*, std::int64_t, float);
 
 void cautious_split_update(std::uint16_t* parameter, std::uint16_t* mantissa,
                            const std::uint16_t* direction, std::int64_t count, float learning_rate,
@@ -45,9 +48,9 @@ void cautious_split_update(std::uint16_t* parameter, std::uint16_t* mantissa,
   }
 }
 
-template <class Stored>
-void adam_step(const AdamProblem& problem, Stored* parameter, const Stored* gradient, float* first,
-               float* second, std::int64_t count) {
+template <class Stored, class Gradient>
+void adam_step(const AdamProblem& problem, Stored* parameter, const Gradient* gradient,
+               float* first, float* second, std::int64_t count) {
   const double correction1 = 1 - std::pow(problem.beta1, problem.updates);
   const double correction2 = 1 - std::pow(problem.beta2, problem.updates);
   const auto rate =
@@ -68,6 +71,8 @@ void adam_step(const AdamProblem& problem, Stored* parameter, const Stored* grad
   }
 }
 template void adam_step(const AdamProblem&, std::uint16_t*, const std::uint16_t*, float*, float*,
+                        std::int64_t);
+template void adam_step(const AdamProblem&, std::uint16_t*, const float*, float*, float*,
                         std::int64_t);
 template void adam_step(const AdamProblem&, float*, const float*, float*, float*, std::int64_t);
 

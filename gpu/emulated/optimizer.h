@@ -7,8 +7,10 @@
 
 namespace pairedhead::gpu::emulated {
 
-// moment in place; the direction looks ahead (Nesterov).
-void momentum(const std::uint16_t* gradient, float* moment, float* direction, std::int64_t count,
+// moment in place; the direction looks ahead (Nesterov). Gradient is bf16's bits (std::uint16_t) or
+// float.
+template <class Gradient>
+void momentum(const Gradient* gradient, float* moment, float* direction, std::int64_t count,
               float momentum);
 
 // parameter (bf16) and mantissa in place: the two halves of an fp32 value. No contraction.
@@ -21,9 +23,9 @@ struct AdamProblem {
   double beta1, beta2, learning_rate, weight_decay;
   int updates;  // t, this one included
 };
-// parameter and moments in place. Stored is bf16's bits (std::uint16_t) or float.
-template <class Stored>
-void adam_step(const AdamProblem& problem, Stored* parameter, const Stored* gradient, float* first,
-               float* second, std::int64_t count);
+// parameter and moments in place. Stored and Gradient are bf16's bits (std::uint16_t) or float.
+template <class Stored, class Gradient>
+void adam_step(const AdamProblem& problem, Stored* parameter, const Gradient* gradient,
+               float* first, float* second, std::int64_t count);
 
 }  // namespace pairedhead::gpu::emulated

@@ -123,7 +123,7 @@ TEST_F(CudaTrainer, ValidatesAsTheReferenceDoes) {
   const double exact = loss_on(*make_reference_device(settings));
   double squares = 0;
   for (int draw = 1; draw <= draws; ++draw) {
-    settings.rounding = static_cast<std::uint64_t>(draw);
+    settings.rounding = Rounding::stochastic(static_cast<std::uint64_t>(draw));
     const double deviation = loss_on(*make_reference_device(settings)) - exact;
     squares += deviation * deviation / draws;
   }

@@ -178,7 +178,7 @@ TEST(Trainer, RoundedRunsStayNearTheExactOne) {
   const Trained exact = trained(micro(), 8);
   TrainerSettings settings = micro();
   settings.storage = Storage::as_defined;
-  settings.rounding = 7;
+  settings.rounding = Rounding::stochastic(7);
   const Trained rounded = trained(settings, 8), again = trained(settings, 8);
   EXPECT_EQ(rounded.losses, again.losses);
   for (std::size_t step = 0; step < 8; ++step) {

@@ -22,6 +22,14 @@ TEST(CasePlan, EdgesComeFirstThenCasesThatGrow) {
   }
 }
 
+TEST(CasePlan, OfADearRowFewerAreDrawn) {
+  Component component = averaging();
+  component.one_in = 10;
+  EXPECT_EQ(plan_cases(component, 1, 20).size(), 2u + 2);
+  EXPECT_EQ(plan_cases(component, 1, 21).size(), 2u + 3);
+  EXPECT_EQ(plan_cases(component, 1, 0).size(), 2u);
+}
+
 TEST(CasePlan, TheSameSeedGivesTheSameCases) {
   EXPECT_EQ(plan_cases(averaging(), 5, 10), plan_cases(averaging(), 5, 10));
   EXPECT_NE(plan_cases(averaging(), 5, 10), plan_cases(averaging(), 6, 10));

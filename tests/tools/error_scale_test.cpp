@@ -99,6 +99,20 @@ TEST(ErrorScale, IsTheSameForEveryNumberOfThreads) {
   }
 }
 
+// What a target gives decides the scale of a later stage, so there is none before it has run.
+TEST(ErrorScale, WaitsForTheTargetWhereARowIsJudgedByStages) {
+  Component component = averaging();
+  const Arrays inputs = component.inputs(averaging_case(), 4);
+  EXPECT_FALSE(truth_before_stages(component, averaging_case(), inputs, 4).scale.empty());
+  component.stages = {"outputs/y"};
+  const Truth before = truth_before_stages(component, averaging_case(), inputs, 4);
+  EXPECT_TRUE(before.scale.empty());
+  Arrays outputs;
+  outputs["outputs/y"] = to_array(before.exact.at("outputs/y"), DType::bf16);
+  const Truth after = truth_of_stages(component, averaging_case(), inputs, 4, before, outputs);
+  EXPECT_FALSE(after.scale.empty());
+}
+
 TEST(ErrorScale, DependsOnTheSeed) {
   const Component component = averaging();
   const Arrays inputs = component.inputs(averaging_case(), 4);

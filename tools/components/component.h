@@ -82,6 +82,8 @@ struct Component {
   std::vector<std::string> stages;
   // Forward and backward, told apart by name; empty where nothing is timed.
   std::function<Work(const Parameters&, bool backward)> work;
+  // Of so many cases that are asked for, one is drawn: more than 1 where a case trains.
+  Index one_in = 1;
   // Where the GPU has no kernel of its own for it: the row of the fused kernel that covers it.
   std::string fused_into;
 

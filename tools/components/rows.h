@@ -26,7 +26,8 @@ std::vector<Component> optimizer_rows();  // momentum, cautious_split_update, ad
 std::vector<Component> normuon_rows();    // normuon_step
 std::vector<Component> schedule_rows();   // learning_rate, momentum_schedule, window_schedule
 std::vector<Component> data_rows();       // document_packer, shard_reader
-std::vector<Component> train_rows();      // train_trajectory
+std::vector<Component> train_rows();      // train_step, train_trajectory
+Component train_step_row();
 
 // Shape rules that several rows share. Each throws InputError with one sentence.
 void check_tokens(const Parameters& parameters);            // T >= 1

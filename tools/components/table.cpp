@@ -54,6 +54,7 @@ const std::vector<std::string>& table_order() {
                                                  "window_schedule",
                                                  "shard_reader",
                                                  "document_packer",
+                                                 "train_step",
                                                  "train_trajectory"};
   return order;
 }

@@ -44,7 +44,7 @@ class CaseList {
       const PlannedCase& planned = plan_[cases_.size()];
       JudgedCase made{planned.parameters, planned.seed, {}, {}};
       made.inputs = component_.inputs(made.parameters, made.seed);
-      made.truth = truth_of(component_, made.parameters, made.inputs, made.seed);
+      made.truth = truth_before_stages(component_, made.parameters, made.inputs, made.seed);
       cases_.push_back(std::move(made));
     }
     return cases_[static_cast<std::size_t>(i)];

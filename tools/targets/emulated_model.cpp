@@ -3,7 +3,6 @@
 #define XXH_INLINE_ALL
 #include <xxhash.h>
 
-#include "gpu/emulated/model.h"
 #include "tools/components/model_layout.h"
 
 namespace pairedhead {
@@ -12,9 +11,6 @@ using namespace gpu::emulated;
 using reference::Config;
 using reference::LayerConfig;
 
-namespace {
-
-// Sizes and layers; what a batch adds is left to the caller.
 ModelProblem emulated_problem(const Config& config) {
   ModelProblem problem{};
   problem.heads = static_cast<int>(config.heads);
@@ -37,6 +33,8 @@ ModelProblem emulated_problem(const Config& config) {
   }
   return problem;
 }
+
+namespace {
 
 // ModelWeights or ModelGradients: the families' arrays, of that name after a prefix.
 template <class Tensors>

@@ -15,6 +15,7 @@
 #include "tools/targets/emulated_head.h"
 #include "tools/targets/emulated_model.h"
 #include "tools/targets/emulated_optimizer.h"
+#include "tools/targets/emulated_training.h"
 #include "tools/targets/emulated_trunk.h"
 
 namespace pairedhead {
@@ -165,14 +166,21 @@ void movement(const Parameters& parameters, const Arrays& inputs, Arrays& output
 }
 
 std::map<std::string, Run> all_runs() {
-  std::map<std::string, Run> runs = {
-      {"block", run_emulated_block},     {"model", run_emulated_model},
-      {"attention_paired", attention},   {"attention_plain", attention},
-      {"deinterleave", movement<false>}, {"interleave", movement<true>},
-      {"key_shift", key_shift},          {"qk_norm", qk_norm},
-      {"qk_prepare", qk_prepare},        {"rotary_paired", rotary<true>},
-      {"rotary_plain", rotary<false>},   {"rotary_table", rotary_table},
-      {"yarn_update", yarn_update}};
+  std::map<std::string, Run> runs = {{"block", run_emulated_block},
+                                     {"model", run_emulated_model},
+                                     {"attention_paired", attention},
+                                     {"attention_plain", attention},
+                                     {"deinterleave", movement<false>},
+                                     {"interleave", movement<true>},
+                                     {"key_shift", key_shift},
+                                     {"qk_norm", qk_norm},
+                                     {"qk_prepare", qk_prepare},
+                                     {"rotary_paired", rotary<true>},
+                                     {"rotary_plain", rotary<false>},
+                                     {"rotary_table", rotary_table},
+                                     {"train_step", run_emulated_train_step},
+                                     {"train_trajectory", run_emulated_trajectory},
+                                     {"yarn_update", yarn_update}};
   runs.insert(emulated_trunk_runs().begin(), emulated_trunk_runs().end());
   runs.insert(emulated_head_runs().begin(), emulated_head_runs().end());
   runs.insert(emulated_optimizer_runs().begin(), emulated_optimizer_runs().end());

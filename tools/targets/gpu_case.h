@@ -101,5 +101,6 @@ GpuCalls gpu_linear_calls();
 GpuCalls gpu_head_calls();
 GpuCalls gpu_optimizer_calls();
 GpuCalls gpu_model_calls();
+GpuCalls gpu_trainer_calls();
 
 }  // namespace pairedhead

@@ -3,8 +3,9 @@
 namespace pairedhead {
 
 GpuTarget::GpuTarget() : device_(gpu::require_device()) {
-  for (const GpuCalls& family : {gpu_attention_calls(), gpu_trunk_calls(), gpu_linear_calls(),
-                                 gpu_head_calls(), gpu_optimizer_calls(), gpu_model_calls()}) {
+  for (const GpuCalls& family :
+       {gpu_attention_calls(), gpu_trunk_calls(), gpu_linear_calls(), gpu_head_calls(),
+        gpu_optimizer_calls(), gpu_model_calls(), gpu_trainer_calls()}) {
     calls_.insert(family.begin(), family.end());
   }
 }

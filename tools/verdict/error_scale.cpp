@@ -126,11 +126,26 @@ void add_scale(const Component& component, const Parameters& parameters, const A
   }
 }
 
-Truth truth_of(const Component& component, const Parameters& parameters, const Arrays& inputs,
-               std::uint64_t seed) {
+namespace {
+
+Truth exact_of(const Component& component, const Parameters& parameters, const Arrays& inputs) {
   Truth truth;
   truth.exact = component.reference(parameters, inputs, Rounding::exact());
   for (const OutputRow& row : component.outputs) value_of(truth.exact, component, row, "reference");
+  return truth;
+}
+
+}  // namespace
+
+Truth truth_before_stages(const Component& component, const Parameters& parameters,
+                          const Arrays& inputs, std::uint64_t seed) {
+  return component.stages.empty() ? truth_of(component, parameters, inputs, seed)
+                                  : exact_of(component, parameters, inputs);
+}
+
+Truth truth_of(const Component& component, const Parameters& parameters, const Arrays& inputs,
+               std::uint64_t seed) {
+  Truth truth = exact_of(component, parameters, inputs);
   if (component.judgement == Judgement::ratio) {
     add_scale(component, parameters, inputs, seed, truth);
   }

@@ -39,6 +39,11 @@ struct Truth {
 Truth truth_of(const Component& component, const Parameters& parameters, const Arrays& inputs,
                std::uint64_t seed);
 
+// The same before a target has run: y* alone where the row is judged stage by stage, since the rest
+// follows from what the target gives.
+Truth truth_before_stages(const Component& component, const Parameters& parameters,
+                          const Arrays& inputs, std::uint64_t seed);
+
 // What these outputs of a target are held against. For a row that is judged stage by stage the
 // truth of each stage, given the target's own previous one; else `truth`.
 Truth truth_of_stages(const Component& component, const Parameters& parameters,

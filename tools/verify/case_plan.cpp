@@ -32,6 +32,7 @@ std::vector<PlannedCase> plan_cases(const Component& component, std::uint64_t se
                                     Shard shard) {
   std::vector<PlannedCase> plan;
   const auto edges = static_cast<Index>(component.edges.size());
+  cases = (cases + component.one_in - 1) / component.one_in;
   for (Index n = 0; n < edges + cases; ++n) {
     PlannedCase next;
     next.seed = case_seed(seed, component.name, static_cast<std::uint64_t>(n));

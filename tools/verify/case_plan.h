@@ -23,10 +23,10 @@ struct Shard {
 // "2/4". Throws InputError on anything else.
 Shard parse_shard(const std::string& text);
 
-// The component's edges, then `cases` fuzzed ones that grow from the smallest to the largest, so
-// that a small failure is met before a large one. Every seed is derived from the run's seed, the
-// component's name and the case's place, so that a component alone repeats what it did among all.
-// Throws InputError if a drawn setting is not one of the component's.
+// The component's edges, then `cases` fuzzed ones, or a one_in-th of them, that grow from the
+// smallest to the largest, so that a small failure is met before a large one. Every seed is derived
+// from the run's seed, the component's name and the case's place, so that a component alone repeats
+// what it did among all. Throws InputError if a drawn setting is not one of the component's.
 std::vector<PlannedCase> plan_cases(const Component& component, std::uint64_t seed, Index cases,
                                     Shard shard = {});
 

@@ -63,13 +63,8 @@ std::optional<std::string> CaseRunner::call(const PlannedCase& planned, const Ar
 CaseResult CaseRunner::run(const PlannedCase& planned, bool twice) {
   component_.check(planned.parameters);
   const Arrays inputs = component_.inputs(planned.parameters, planned.seed);
-  // The scale of what is judged stage by stage comes with the target's own stages.
-  Truth truth;
-  if (component_.stages.empty()) {
-    truth = truth_of(component_, planned.parameters, inputs, planned.seed);
-  } else {
-    truth.exact = component_.reference(planned.parameters, inputs, Rounding::exact());
-  }
+  const Truth truth =
+      truth_before_stages(component_, planned.parameters, inputs, planned.seed);
 
   CaseResult result;
   result.planned = planned;
