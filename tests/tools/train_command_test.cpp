@@ -94,6 +94,8 @@ TEST(TrainCommand, BadInputIsOneSentence) {
                    "--validation-tokens: expected a multiple of 64, got 100");
   expect_bad_input(tiny(out, "--validation-tokens 100 --validation-chunk 50"),
                    "expected a multiple of 16, got 50");
+  expect_bad_input(tiny(out, "--sequence-tokens 40"),
+                   "sequence length: expected a multiple of 16, got 40");
   expect_bad_input(tiny(out, "--resume --init x.h5"), "--resume excludes --init");
   expect_bad_input(tiny(out, "--save-init /nonexistent/x.h5"), "/nonexistent/x.h5: expected");
 
@@ -155,6 +157,25 @@ TEST(TrainCommand, ShardsThatWillNotDoAreOneSentence) {
   std::filesystem::remove_all(folder / "run");
   const Ran cycled = run_program(run(shard, "--cycle --steps 3"));
   EXPECT_EQ(cycled.exit_code, 0) << cycled.output;
+}
+
+// The smaller of the shards that lie beside the sources where the project was made.
+TEST(TrainCommand, SmallTrainsOnRealTokens) {
+  const char* shared = std::getenv("PAIREDHEAD_SHARED");
+  const auto packed = std::filesystem::path(shared ? shared : PAIREDHEAD_SOURCE_DIR "/../shared") /
+                      "data/val_000000.bin.xz";
+  if (!std::filesystem::exists(packed)) GTEST_SKIP() << "needs " << packed;
+  const ScratchFolder folder;
+  const std::string shard = (folder / "val_000000.bin").string();
+  ASSERT_EQ(std::system(("xz -dc '" + packed.string() + "' > '" + shard + "'").c_str()), 0);
+  const Ran ran = run_program("train --config small --device cpu --data '" + shard + "' --out '" +
+                              (folder / "run").string() +
+                              "' --sequence-tokens 32 --validation-every 0 --steps 2");
+  ASSERT_EQ(ran.exit_code, 0) << ran.output;
+  const TrainingCurve curve = read_training_log(folder / "run/log.jsonl");
+  ASSERT_EQ(curve.training.size(), 2u);
+  EXPECT_NEAR(curve.training[0].loss, std::log(50304), 0.1);
+  EXPECT_LT(curve.training[1].loss, curve.training[0].loss);
 }
 
 TEST(TrainCommand, ASchedule) {

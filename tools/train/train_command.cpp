@@ -15,7 +15,7 @@ struct Arguments {
   TrainOptions options;
   std::string config, device = "cpu", storage = "exact", head = "fp8";
   std::uint64_t rounding = 0;
-  Index scheduled_steps = 0, extension_steps = 0;
+  Index scheduled_steps = 0, extension_steps = 0, sequence_tokens = 0;
   Index validation_every = 0, validation_tokens = 0, validation_chunk = 0;
 };
 
@@ -68,6 +68,7 @@ int run(Arguments arguments, const CLI::App& command) {
   reference::ScheduleSettings& schedule = settings.config.schedule;
   if (given(command, "--scheduled-steps")) schedule.scheduled = arguments.scheduled_steps;
   if (given(command, "--extension-steps")) schedule.extension = arguments.extension_steps;
+  if (given(command, "--sequence-tokens")) schedule.sequence.fill(arguments.sequence_tokens);
   settings.storage = is_first("--storage", arguments.storage, "exact", "defined")
                          ? reference::Storage::exact
                          : reference::Storage::as_defined;
@@ -112,6 +113,10 @@ void add_train_command(CLI::App& app, int& exit_code) {
       ->add_option("--extension-steps", arguments->extension_steps,
                    "Steps behind them at the longest window")
       ->check(count_from(0));
+  command
+      ->add_option("--sequence-tokens", arguments->sequence_tokens,
+                   "Tokens of a forward pass in all phases, in place of the configuration's")
+      ->check(CLI::PositiveNumber);
   command
       ->add_option("--validation-every", arguments->validation_every,
                    "Steps between validations (0: none)")
