@@ -63,8 +63,7 @@ std::optional<std::string> CaseRunner::call(const PlannedCase& planned, const Ar
 CaseResult CaseRunner::run(const PlannedCase& planned, bool twice) {
   component_.check(planned.parameters);
   const Arrays inputs = component_.inputs(planned.parameters, planned.seed);
-  const Truth truth =
-      truth_before_stages(component_, planned.parameters, inputs, planned.seed);
+  const Truth truth = truth_before_stages(component_, planned.parameters, inputs, planned.seed);
 
   CaseResult result;
   result.planned = planned;
