@@ -78,7 +78,7 @@ Truth truth_in(const GoldenCase& golden, const Component& component) {
 // What the outputs are held against: the golden, or what each stage should have made of yours where
 // the component is judged stage by stage and all stages are there.
 Truth truth_for(const GoldenCase& golden, const Component& component, const BatchCase& yours) {
-  const Truth truth = truth_in(golden, component);
+  Truth truth = truth_in(golden, component);
   const bool all_given =
       std::all_of(component.stages.begin(), component.stages.end(),
                   [&](const std::string& key) { return yours.arrays.contains(key); });
