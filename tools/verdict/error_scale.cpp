@@ -47,7 +47,7 @@ struct Noise {
   std::vector<Values> kept;  // draws
 };
 
-// All draws are kept, but of cases of more elements than this only the first few, so that memory
+// noise_draws are kept, but of cases of more elements than this only the first few, so that memory
 // stays bounded: independence is then known less exactly.
 constexpr Index elements_of_all_draws = 1 << 20;
 constexpr int fewest_kept = 8;
@@ -55,7 +55,7 @@ constexpr int fewest_kept = 8;
 // As many draws at a time as there are threads, and always added in the order of k, so that the sum
 // does not depend on their number.
 Noise noise_of(const Component& component, const Parameters& parameters, const Arrays& inputs,
-               std::uint64_t seed, const Values& exact) {
+               std::uint64_t seed, const Values& exact, int draws) {
   Noise noise;
   Index elements = 0;
   for (const auto& [key, tensor] : exact) {
@@ -63,9 +63,9 @@ Noise noise_of(const Component& component, const Parameters& parameters, const A
     elements += tensor.size();
   }
   const int kept = elements > elements_of_all_draws ? fewest_kept : noise_draws;
-  const int at_once = std::clamp(omp_get_max_threads(), 1, noise_draws);
-  for (int first = 0; first < noise_draws; first += at_once) {
-    const int last = std::min(first + at_once, noise_draws);
+  const int at_once = std::clamp(omp_get_max_threads(), 1, draws);
+  for (int first = 0; first < draws; first += at_once) {
+    const int last = std::min(first + at_once, draws);
     for (Values& draw : draw_noise(component, parameters, inputs, seed, first, last)) {
       for (const OutputRow& row : component.outputs) {
         const Tensor<double>& drawn = value_of(draw, component, row, "rounded reference");
@@ -74,7 +74,7 @@ Noise noise_of(const Component& component, const Parameters& parameters, const A
         Tensor<double>& sum = noise.square.at(row.key());
         for (Index i = 0; i < sum.size(); ++i) {
           const double deviation = drawn[i] - truth[i];
-          sum[i] += deviation * deviation / noise_draws;
+          sum[i] += deviation * deviation / draws;
         }
       }
       if (static_cast<int>(noise.kept.size()) < kept) noise.kept.push_back(std::move(draw));
@@ -109,7 +109,7 @@ Tensor<double> scale_of(DType dtype, const Tensor<double>& exact, const Tensor<d
 
 void add_scale(const Component& component, const Parameters& parameters, const Arrays& inputs,
                std::uint64_t seed, Truth& truth) {
-  const Noise noise = noise_of(component, parameters, inputs, seed, truth.exact);
+  const Noise noise = noise_of(component, parameters, inputs, seed, truth.exact, truth.draws);
   const Values magnitude = component.magnitude(parameters, inputs);
   for (const OutputRow& row : component.outputs) {
     if (component.compares_bits(row)) continue;
@@ -144,8 +144,9 @@ Truth truth_before_stages(const Component& component, const Parameters& paramete
 }
 
 Truth truth_of(const Component& component, const Parameters& parameters, const Arrays& inputs,
-               std::uint64_t seed) {
+               std::uint64_t seed, int draws) {
   Truth truth = exact_of(component, parameters, inputs);
+  truth.draws = draws;
   if (component.judgement == Judgement::ratio) {
     add_scale(component, parameters, inputs, seed, truth);
   }
@@ -156,9 +157,15 @@ Truth truth_of_stages(const Component& component, const Parameters& parameters,
                       const Arrays& inputs, std::uint64_t seed, const Truth& truth,
                       const Arrays& outputs) {
   if (component.stages.empty()) return truth;
+  return truth_by_more_draws(component, parameters, inputs, seed, outputs, noise_draws);
+}
+
+Truth truth_by_more_draws(const Component& component, const Parameters& parameters,
+                          const Arrays& inputs, std::uint64_t seed, const Arrays& outputs,
+                          int draws) {
   Arrays given = inputs;
   for (const std::string& key : component.stages) given[key] = outputs.at(key);
-  return truth_of(component, parameters, given, seed);
+  return truth_of(component, parameters, given, seed, draws);
 }
 
 }  // namespace pairedhead

@@ -224,6 +224,7 @@ Verdict judge(const Component& component, const Parameters& parameters, const Tr
                                ? judge_bitwise(row, got, exact)
                                : judge_ratio(row, got, exact, truth.scale.at(row.key()),
                                              truth.independence.at(row.key()));
+    tensor.draws = truth.draws;
     std::optional<std::uint64_t> poison_of_row;
     if (poison) poison_of_row = poison_seed(*poison, n);
     const bool may_be_trivial = component.compares_bits(row) || row.may_be_trivial ||

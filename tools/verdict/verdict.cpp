@@ -82,7 +82,7 @@ std::string describe(const TensorVerdict& tensor, const Element& element) {
       roundoff == 0 ? std::string(name_of(tensor.dtype))
                     : fmt::format("{}, u = 2^{}", name_of(tensor.dtype), std::ilogb(roundoff));
   return fmt::format("{}: got {:.9g}, wanted {:.9g}, sigma {:.3g} ({}, {} draws), {:.3g} sigma off",
-                     where, element.got, element.wanted, element.sigma, model, noise_draws,
+                     where, element.got, element.wanted, element.sigma, model, tensor.draws,
                      element.ratio());
 }
 

@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include "tools/verdict/poison.h"
+#include "tools/verdict/second_opinion.h"
 
 namespace pairedhead {
 namespace {
@@ -80,6 +81,8 @@ CaseResult CaseRunner::run(const PlannedCase& planned, bool twice) {
         judge(component_, planned.parameters,
               truth_of_stages(component_, planned.parameters, inputs, planned.seed, truth, outputs),
               inputs, outputs, poison);
+    verdict = second_opinion(std::move(verdict), component_, planned.parameters, inputs,
+                             planned.seed, outputs, poison);
     if (attempt == 0) {
       result.verdict = std::move(verdict);
       result.outputs = std::move(outputs);
