@@ -113,7 +113,7 @@ void run(const Arguments& arguments, int&) {
 
 void add_mutants_command(CLI::App& app, int& exit_code) {
   auto* command = app.add_subcommand(
-      "mutants", "switch on each planted bug and run its row until it is caught");
+      "mutants", "Switch on each planted bug and run its row until it is caught");
   auto arguments = std::make_shared<Arguments>();
   command->add_option("--target", arguments->target, "reference (default) or gpu");
   command->add_option("--cases", arguments->cases, "fuzzed cases tried for each bug")
