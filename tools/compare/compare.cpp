@@ -4,6 +4,8 @@
 
 #include <algorithm>
 
+#include "tools/verdict/second_opinion.h"
+
 namespace pairedhead {
 namespace {
 
@@ -75,16 +77,34 @@ Truth truth_in(const GoldenCase& golden, const Component& component) {
   return truth;
 }
 
+bool gives_all_stages(const BatchCase& yours, const Component& component) {
+  return std::all_of(component.stages.begin(), component.stages.end(),
+                     [&](const std::string& key) { return yours.arrays.contains(key); });
+}
+
 // What the outputs are held against: the golden, or what each stage should have made of yours where
 // the component is judged stage by stage and all stages are there.
 Truth truth_for(const GoldenCase& golden, const Component& component, const BatchCase& yours) {
   Truth truth = truth_in(golden, component);
-  const bool all_given =
-      std::all_of(component.stages.begin(), component.stages.end(),
-                  [&](const std::string& key) { return yours.arrays.contains(key); });
-  if (!all_given) return truth;
+  if (!gives_all_stages(yours, component)) return truth;
   return truth_of_stages(component, Parameters::parse(golden.parameters), golden.inputs,
                          golden.seed, truth, yours.arrays);
+}
+
+// Scale and independence by as many draws as a second opinion takes; once.
+void know_better(const GoldenCase& golden, const Component& component, const BatchCase& yours,
+                 Truth& truth) {
+  if (truth.draws > noise_draws) return;
+  Index elements = 0;
+  for (const auto& [key, tensor] : truth.exact) elements += tensor.size();
+  const int draws = std::max(noise_draws, draws_of_second_opinion(elements));
+  const auto parameters = Parameters::parse(golden.parameters);
+  Truth better = gives_all_stages(yours, component)
+                     ? truth_by_more_draws(component, parameters, golden.inputs, golden.seed,
+                                           yours.arrays, draws)
+                     : truth_of(component, parameters, golden.inputs, golden.seed, draws);
+  better.exact = std::move(truth.exact);
+  truth = std::move(better);
 }
 
 Comparison compare_case(const GoldenCase& golden, const BatchCase& yours) {
@@ -107,10 +127,9 @@ Comparison compare_case(const GoldenCase& golden, const BatchCase& yours) {
     }
     TensorVerdict verdict = judge_output(component, row, given->second, truth);
     // As if all errors were independent, which makes the limits of rows and tensor as narrow as
-    // they can be. Only where these fail it is worth the draws to know better.
-    const bool by_norm = verdict.status == Status::failed && verdict.wrong_elements == 0;
-    if (by_norm && !component.compares_bits(row) && truth.independence.empty()) {
-      truth.independence = verified_truth(golden, component).independence;
+    // they can be, and by few draws. Only where that fails it is worth many to know better.
+    if (is_isolated_failure(verdict) && !component.compares_bits(row)) {
+      know_better(golden, component, yours, truth);
       verdict = judge_output(component, row, given->second, truth);
     }
     add_tensor(comparison.verdict, std::move(verdict));
