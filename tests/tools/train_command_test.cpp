@@ -99,8 +99,9 @@ TEST(TrainCommand, BadInputIsOneSentence) {
   expect_bad_input(tiny(out, "--resume --init x.h5"), "--resume excludes --init");
   expect_bad_input(tiny(out, "--save-init /nonexistent/x.h5"), "/nonexistent/x.h5: expected");
 
-  ASSERT_EQ(run_program(tiny(out, "--steps 1")).exit_code, 0);
+  ASSERT_EQ(run_program(tiny(out, "--steps 2")).exit_code, 0);
   const std::string saved = text_of(out / "checkpoint.h5");
+  expect_bad_input(tiny(out, "--resume --steps 1"), "--steps: expected 2 or more");
   expect_bad_input(tiny(out), "expected no checkpoint without --resume");
   expect_bad_input(tiny(out, "--resume --seed 2"), "data: expected \"synthetic, seed 2\"");
   expect_bad_input("train --config small --data synthetic --resume --out '" + out.string() + "'",

@@ -166,6 +166,10 @@ void Run::begin() {
     position_ = device_->load(checkpoint(), identity_of(options_));
     data_.go_to(position_);
     saved_ = device_->step();
+    if (saved_ > end_) {
+      throw InputError(fmt::format("--steps: expected {} or more, where {} stands, got {}", saved_,
+                                   checkpoint().string(), end_));
+    }
   } else {
     reference::ParameterSet<double> parameters = first_parameters(options_);
     if (!options_.save_init.empty() && device_->leads()) {
