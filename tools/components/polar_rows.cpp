@@ -157,8 +157,8 @@ Component polar_iteration() {
   component.magnitude = [](const Parameters& p, const Arrays& arrays) {
     return magnitudes(evaluate_iteration<Magnitude>(p, arrays, Rounding::exact()));
   };
-  // A single row has one singular value, which the polynomial may leave as good as where it was; and
-  // so few elements may come out as they went in by chance.
+  // A single row has one singular value, which the polynomial may leave as good as where it was;
+  // and so few elements may come out as they went in by chance.
   component.trivial = [](const Parameters& p, const OutputRow&) {
     return p.integer("rows") == 1 || p.integer("rows") * p.integer("columns") < 4;
   };

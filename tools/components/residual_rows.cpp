@@ -2,6 +2,7 @@
 #include "reference/mix_norm.h"
 #include "tools/components/row_plan.h"
 #include "tools/components/rows.h"
+#include "tools/components/saturation.h"
 
 // The fused kernels of the residual stream, as the trainer launches them.
 
@@ -59,10 +60,7 @@ TensorsOf<Scalar> evaluate_mix(const CaseInputs<Scalar>& in, bool skips) {
 Component mix_norm(bool skips) {
   Component component = token_row(mix_plan(skips));
   add_switches(component, {"gates", "x_before", "x0_before"});
-  // Of a few gates with large logits all may be saturated, with a slope of zero.
-  component.trivial = [](const Parameters& p, const OutputRow& row) {
-    return row.name == "w" && p.word("fill") == "sharp" && p.integer("T") <= 4;
-  };
+  component.trivial = may_be_saturated;
   component.edges.clear();
   for (const char* edge : {"T=1 C=12 fill=normal gates=1 x_before=1 x0_before=1",
                            "T=300 C=13 fill=normal gates=1 x_before=1 x0_before=1",

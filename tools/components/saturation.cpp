@@ -14,4 +14,8 @@ bool all_saturated(const Tensor<double>& a, const Tensor<double>& w, Index skipp
   return a.dim(0) > skipped;
 }
 
+bool may_be_saturated(const Parameters& parameters, const OutputRow& row) {
+  return row.name == "w" && parameters.word("fill") == "sharp" && parameters.integer("T") <= 4;
+}
+
 }  // namespace pairedhead

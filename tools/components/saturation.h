@@ -1,6 +1,6 @@
 #pragma once
 
-#include "reference/tensor.h"
+#include "tools/components/component.h"
 
 namespace pairedhead {
 
@@ -8,5 +8,9 @@ namespace pairedhead {
 // slope, and where all are so there is no gradient. a [T, C], of whose tokens the first `skipped`
 // have no gate; w [gates, 12].
 bool all_saturated(const Tensor<double>& a, const Tensor<double>& w, Index skipped = 0);
+
+// Whether that may be so for the gradient of the gate "w" by how the inputs are drawn: few tokens
+// (T), large logits (fill=sharp).
+bool may_be_saturated(const Parameters& parameters, const OutputRow& row);
 
 }  // namespace pairedhead

@@ -104,6 +104,7 @@ Component skip() {
                                    {{"mixed", {"T", "C"}}},
                                    {"grads/x"}});
   component.fused_into = "skip_mix_norm";
+  component.trivial = may_be_saturated;
   evaluate_with(component, []<class Scalar>(const CaseInputs<Scalar>& in, Rounding) {
     const auto x = in("x"), x_skip = in("x_skip"), x0 = in("x0"), w = in("w");
     const Scalar theta = in.scalar("theta");
@@ -127,7 +128,9 @@ Component smear() {
                                    {{"s", {"T", "C"}}}});
   component.fused_into = "embed_smear_norm";
   // The first token is left alone: with no other, nothing reaches the gate.
-  component.trivial = [](const Parameters& p, const OutputRow&) { return p.integer("T") == 1; };
+  component.trivial = [](const Parameters& p, const OutputRow& row) {
+    return p.integer("T") == 1 || may_be_saturated(p, row);
+  };
   evaluate_with(component, []<class Scalar>(const CaseInputs<Scalar>& in, Rounding) {
     const auto e = in("e"), w = in("w");
     const Scalar lam = in.scalar("lam");
