@@ -111,4 +111,22 @@ bool has_marginal_unit(const Tensor<double>& mlp_input, const Tensor<double>& c_
   return false;
 }
 
+std::vector<Index> units_near_their_kink(const Tensor<double>& mlp_input,
+                                         const Tensor<double>& c_fc) {
+  constexpr double margin = 0.05;
+  constexpr int enough = 3;
+  const Tensor<double> p = reference::linear(mlp_input, c_fc);
+  std::vector<Index> units;
+  for (Index unit = 0; unit < p.dim(1); ++unit) {
+    int on = 0;
+    bool near = false;
+    for (Index t = 0; t < p.dim(0); ++t) {
+      if (p(t, unit) > margin) ++on;
+      near = near || std::abs(p(t, unit) + margin / 2) <= margin / 2;
+    }
+    if (on < enough && near) units.push_back(unit);
+  }
+  return units;
+}
+
 }  // namespace pairedhead

@@ -32,6 +32,12 @@ reference::RotaryState rotary_of(const Arrays& arrays);
 // [F, C].
 bool has_marginal_unit(const Tensor<double>& mlp_input, const Tensor<double>& c_fc, double closest);
 
+// The units that are off by less than 0.05 at a token while fewer than three others turn them on by
+// more. A rounding then decides whether such a token has a share in the unit's gradient, and the
+// share may be most of it.
+std::vector<Index> units_near_their_kink(const Tensor<double>& mlp_input,
+                                         const Tensor<double>& c_fc);
+
 // The first of a few seeds' inputs without such a unit; the last if none is.
 template <class Draw, class IsMarginal>
 Arrays clear_inputs(std::uint64_t seed, const Draw& draw, const IsMarginal& is_marginal) {

@@ -1,3 +1,6 @@
+#include <algorithm>
+#include <cmath>
+
 #include "reference/model.h"
 #include "tools/components/documents.h"
 #include "tools/components/fill.h"
@@ -103,7 +106,46 @@ struct ModelCase {
   reference::ModelSettings settings;
 };
 
+// Turns the weights of every hidden unit that is near its kink by one channel, until none is.
+void clear_kinks(const Parameters& p, Arrays& arrays) {
+  constexpr int rounds = 64;
+  for (int round = 0; round < rounds; ++round) {
+    const ModelCase<double> c(p, arrays);
+    const auto forward =
+        model_forward(c.config, c.parameters, c.batch, c.settings, Rounding::exact());
+    bool clear = true;
+    for (Index i = 0; i < c.config.depth(); ++i) {
+      const auto& mlp_input = forward.tape.blocks[static_cast<std::size_t>(i)].mlp_input;
+      for (const Index unit :
+           units_near_their_kink(mlp_input, c.parameters.at(reference::c_fc_name(i)))) {
+        auto* row =
+            arrays.at("c_fc").as<std::uint16_t>() + (i * c.config.hidden + unit) * c.config.width;
+        std::rotate(row, row + 1, row + c.config.width);
+        clear = false;
+      }
+    }
+    if (clear) return;
+  }
+}
+
+// In layer 0 both streams are one, and lambdas of opposite sign and nearly equal size would leave
+// nothing of it but its roundings.
+void keep_first_mix(const Parameters& p, Arrays& arrays) {
+  constexpr double least = 0.25;
+  Array& x0_lambdas = arrays.at("x0_lambdas");
+  const Index residual = reference::ScalarLayout{model_config(p).depth()}.residual(0);
+  if (std::abs(arrays.at("scalars").at(residual) + x0_lambdas.at(0)) < least) {
+    x0_lambdas.set(0, -x0_lambdas.at(0));
+  }
+}
+
 Arrays model_inputs(const Parameters& p, std::uint64_t seed) {
+  if (p.has("clear") && p.integer("clear") == 1) {
+    Arrays arrays = draw_model_inputs(p, Random(seed));
+    keep_first_mix(p, arrays);
+    clear_kinks(p, arrays);
+    return arrays;
+  }
   return clear_inputs(
       seed, [&](Random random) { return draw_model_inputs(p, random); },
       [&](const Arrays& arrays) {
@@ -159,8 +201,9 @@ TensorsOf<Scalar> evaluate_model(const Parameters& p, const Arrays& arrays, Roun
 std::vector<Parameters> model_edges() {
   const std::string record =
       " layers=" + layer_words(reference::config_named("record")) + " skip=3,6 backout=7";
-  const std::string small = "H=2 D=8 F=8 pairing=strided yarn=1 short_window=2 long_window=5";
-  const std::string wide = "H=6 D=8 F=8 yarn=1 short_window=3 long_window=6";
+  const std::string small =
+      "clear=1 H=2 D=8 F=8 pairing=strided yarn=1 short_window=2 long_window=5";
+  const std::string wide = "clear=1 H=6 D=8 F=8 yarn=1 short_window=3 long_window=6";
   return {Parameters::parse("T=1 documents=1 layers=s0,P skip=0,1 backout=1 split=0 horizons=1 "
                             "validation=0 head=bf16 V=9 " +
                             small),
@@ -204,9 +247,13 @@ Parameters draw_model(Random& random, double size) {
       .set("long_window", p.integer("short_window") + random.integer(0, 6))
       .set("split", random.integer(0, 1))
       .set("horizons", random.integer(1, 3))
+      .set("clear", 1)
       .set("validation", random.integer(0, 5) == 0 ? 1 : 0);
 }
 
+// clear=1: no hidden unit is near its kink, where a rounding decides what its gradient is, and
+// layer 0's mix does not cancel. Every case that is drawn has it; a recorded one without it repeats
+// nevertheless.
 Component model_row() {
   Component component;
   component.name = "model";
@@ -250,6 +297,7 @@ Component model_row() {
     check_between(p, "horizons", 1, 3);
     check_flag(p, "split");
     check_flag(p, "validation");
+    if (p.has("clear")) check_flag(p, "clear");
     check_head(p);
     model_config(p);
   };
