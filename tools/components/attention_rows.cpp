@@ -128,8 +128,8 @@ Values magnitude(const Parameters& parameters, const Arrays& arrays) {
 }
 
 // Equal queries and keys give every query of a document's n-th token the same logsumexp. Plain
-// attention within documents of one token shows each query one key: no gradient reaches q and k. Nor
-// does any where few queries, large integers, each give all to one key.
+// attention within documents of one token shows each query one key: no gradient reaches q and k.
+// Nor does any where few queries, large integers, each give all to one key.
 bool trivial(const Parameters& parameters, const OutputRow& output) {
   if (output.name == "logsumexp") {
     return parameters.word("fill") == "constant" || parameters.integer("T") == 1;
