@@ -26,8 +26,7 @@ double norm(const Tensor<double>& tensor) {
 bool is_exact(const Parameters& p) { return !p.has("storage"); }
 
 TrainerSettings settings_of(const Parameters& p, Rounding rounding) {
-  TrainerSettings settings =
-      training_settings(p, is_exact(p) ? Rounding::exact() : std::move(rounding));
+  TrainerSettings settings = training_settings(p, is_exact(p) ? Rounding::exact() : rounding);
   if (is_exact(p)) settings.storage = reference::Storage::exact;
   settings.validation_every = schedule_steps;
   settings.validation_sequences = trajectory_validation_sequences;
@@ -49,7 +48,7 @@ Arrays draw_inputs(const Parameters& p, std::uint64_t seed) {
 }
 
 Values trajectory(const Parameters& p, const Arrays& arrays, Rounding rounding) {
-  const TrainerSettings settings = settings_of(p, std::move(rounding));
+  const TrainerSettings settings = settings_of(p, rounding);
   TrainingData data = TrainingData::from_tokens(settings.config, tokens_of(arrays.at("tokens")),
                                                 tokens_of(arrays.at("validation_tokens")));
   TrainerState state = start_training(settings, training_parameters(settings, arrays));

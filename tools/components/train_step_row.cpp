@@ -131,7 +131,7 @@ class StepCase {
   StepCase(const Parameters& p, const Arrays& arrays, Rounding rounding)
       : arrays_(arrays),
         rounding_(rounding.split(1)),
-        settings_(training_settings(p, std::move(rounding))),
+        settings_(training_settings(p, rounding)),
         before_(state_before(p, settings_, arrays)),
         after_(before_),
         outputs_(settings_.config) {
@@ -346,7 +346,7 @@ Component step_row() {
     throw InputError("train_step: no output " + row.name);
   };
   component.reference = [](const Parameters& p, const Arrays& arrays, Rounding rounding) {
-    return StepCase(p, arrays, std::move(rounding)).evaluate();
+    return StepCase(p, arrays, rounding).evaluate();
   };
   component.magnitude = magnitude;
   return component;

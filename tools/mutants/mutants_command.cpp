@@ -98,7 +98,7 @@ void run(const Arguments& arguments, int&) {
                                     "--target", arguments.target,
                                     "--cases",  std::to_string(arguments.cases),
                                     "--seed",   std::to_string(arguments.seed)};
-  if (arguments.markdown) words.push_back("--markdown");
+  if (arguments.markdown) words.emplace_back("--markdown");
   if (!arguments.json.empty()) words.insert(words.end(), {"--json", arguments.json});
   std::vector<char*> argv;
   for (std::string& word : words) argv.push_back(word.data());

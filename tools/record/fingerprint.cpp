@@ -53,10 +53,11 @@ std::string stripped_source(const std::string& text) {
       if (c != '"') continue;
       while (i < text.size()) {
         out += text[i];
-        if (text[i] == '\\' && i + 1 < text.size())
+        if (text[i] == '\\' && i + 1 < text.size()) {
           out += text[++i];
-        else if (text[i] == '"')
+        } else if (text[i] == '"') {
           break;
+        }
         ++i;
       }
       ++i;

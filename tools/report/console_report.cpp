@@ -9,7 +9,7 @@ namespace pairedhead {
 namespace {
 
 std::string painted(Status status, bool colour) {
-  const std::string word(name_of(status));
+  std::string word(name_of(status));
   if (!colour) return word;
   const auto tone = status == Status::passed    ? fmt::terminal_color::green
                     : status == Status::skipped ? fmt::terminal_color::bright_black

@@ -31,7 +31,7 @@ std::vector<std::string> environment_of(int rank, int ranks, std::uint16_t port)
   environment.push_back("RANK=" + std::to_string(rank));
   environment.push_back("LOCAL_RANK=" + std::to_string(rank));
   environment.push_back("WORLD_SIZE=" + std::to_string(ranks));
-  environment.push_back("MASTER_ADDR=127.0.0.1");
+  environment.emplace_back("MASTER_ADDR=127.0.0.1");
   environment.push_back("MASTER_PORT=" + std::to_string(port));
   return environment;
 }

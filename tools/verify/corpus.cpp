@@ -65,7 +65,7 @@ fs::path save_to_corpus(const fs::path& folder, const CorpusCase& failure) {
   }
   std::uint64_t hash = 0;
   for (const char letter : line) hash = splitmix64(hash) ^ static_cast<unsigned char>(letter);
-  const fs::path file = folder / fmt::format("{}-{:016x}.case", failure.component, hash);
+  fs::path file = folder / fmt::format("{}-{:016x}.case", failure.component, hash);
   if (!fs::exists(file)) write_file(file, line);
   return file;
 }
