@@ -95,6 +95,7 @@ TEST(Compare, AnIsolatedFailureIsJudgedAgainAsVerifyDoes) {
   EXPECT_TRUE(compared[0].verdict.holds()) << compared[0].verdict.reason;
   const std::size_t last = compared[0].verdict.tensors.size() - 1;
   EXPECT_EQ(result.verdict.tensors[last].draws, most_noise_draws);
+  EXPECT_EQ(compared[0].verdict.tensors[last].draws, most_noise_draws);
 }
 
 TEST(Compare, AWrongElementFails) {

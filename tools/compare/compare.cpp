@@ -45,9 +45,11 @@ TensorVerdict judge_output(const Component& component, const OutputRow& row, con
   }
   if (!component.compares_bits(row)) {
     const auto known = truth.independence.find(row.key());
-    return judge_ratio(
+    TensorVerdict verdict = judge_ratio(
         row, in_dtype(given, row.dtype), exact, truth.scale.at(row.key()),
         known == truth.independence.end() ? all_independent(exact.shape()) : known->second);
+    verdict.draws = truth.draws;
+    return verdict;
   }
   const Array stored = in_dtype(given, row.dtype);
   TensorVerdict verdict = judge_bitwise(row, stored, exact);
