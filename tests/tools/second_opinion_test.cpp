@@ -3,7 +3,7 @@
 #include <gtest/gtest.h>
 
 #include <atomic>
-#include <cmath>
+#include <memory>
 
 #include "tests/tools/fake_component.h"
 #include "tools/verify/run_case.h"

@@ -102,7 +102,7 @@ void know_better(const GoldenCase& golden, const Component& component, const Bat
   const int draws = std::max(noise_draws, draws_of_second_opinion(elements));
   const auto parameters = Parameters::parse(golden.parameters);
   Truth better = gives_all_stages(yours, component)
-                     ? truth_by_more_draws(component, parameters, golden.inputs, golden.seed,
+                     ? truth_given_outputs(component, parameters, golden.inputs, golden.seed,
                                            yours.arrays, draws)
                      : truth_of(component, parameters, golden.inputs, golden.seed, draws);
   better.exact = std::move(truth.exact);

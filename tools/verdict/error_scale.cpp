@@ -157,10 +157,10 @@ Truth truth_of_stages(const Component& component, const Parameters& parameters,
                       const Arrays& inputs, std::uint64_t seed, const Truth& truth,
                       const Arrays& outputs) {
   if (component.stages.empty()) return truth;
-  return truth_by_more_draws(component, parameters, inputs, seed, outputs, noise_draws);
+  return truth_given_outputs(component, parameters, inputs, seed, outputs, noise_draws);
 }
 
-Truth truth_by_more_draws(const Component& component, const Parameters& parameters,
+Truth truth_given_outputs(const Component& component, const Parameters& parameters,
                           const Arrays& inputs, std::uint64_t seed, const Arrays& outputs,
                           int draws) {
   Arrays given = inputs;

@@ -55,8 +55,8 @@ Truth truth_of_stages(const Component& component, const Parameters& parameters,
                       const Arrays& inputs, std::uint64_t seed, const Truth& truth,
                       const Arrays& outputs);
 
-// The same, for either kind of row, by so many draws.
-Truth truth_by_more_draws(const Component& component, const Parameters& parameters,
+// The same for rows with or without stages, by so many draws.
+Truth truth_given_outputs(const Component& component, const Parameters& parameters,
                           const Arrays& inputs, std::uint64_t seed, const Arrays& outputs,
                           int draws);
 

@@ -26,7 +26,7 @@ Verdict second_opinion(Verdict verdict, const Component& component, const Parame
   }
   const int draws = draws_of_second_opinion(elements);
   if (elements == 0 || draws <= noise_draws) return verdict;
-  const Truth truth = truth_by_more_draws(component, parameters, inputs, seed, outputs, draws);
+  const Truth truth = truth_given_outputs(component, parameters, inputs, seed, outputs, draws);
   return judge(component, parameters, truth, inputs, outputs, poison_seed);
 }
 

@@ -54,7 +54,7 @@ struct TensorVerdict {
   std::string reason;  // empty when passed
   Ratios ratios;
   Limits limits;
-  int draws = noise_draws;       // of the noise that limits stand on
+  int draws = noise_draws;       // of the noise that sigma is made of
   Index wrong_elements = 0;      // beyond limits.max, or with other bits
   std::optional<Element> first;  // in memory order, of those that make it fail
   std::optional<Element> worst;
