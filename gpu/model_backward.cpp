@@ -117,7 +117,7 @@ void Model::backward(LinearAlgebra& algebra, const ParameterBuffers& parameters,
                                  stream));
     }
   }
-  scatter_rows(embedding, batch.inputs, b.order, tables, b.workspace, stream);
+  scatter_rows(embedding, b.order, tables, b.workspace, stream);
   mark("scatter", stream);
 }
 

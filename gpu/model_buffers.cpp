@@ -86,7 +86,8 @@ ModelBuffers cut_model_buffers(const Config& config, const ModelExtent& extent, 
     b.cosine[paired] = arena.take<bf16>((paired + 1) * tokens * config.head_dim);
     b.sine[paired] = arena.take<bf16>((paired + 1) * tokens * config.head_dim);
   }
-  b.order = arena.take<std::int32_t>(tokens);
+  b.order = arena.take<std::byte>(
+      static_cast<std::int64_t>(token_order_bytes(embedding_shape(config, narrow(tokens)))));
   b.workspace = arena.take<std::byte>(static_cast<std::int64_t>(workspace_bytes(config, extent)));
   if (!training) return b;
 

@@ -41,9 +41,10 @@ void embed_smear_norm_backward(const EmbeddingShape& shape, const std::int32_t* 
                                __nv_bfloat16* grad_e, __nv_bfloat16* grad_w, float* grad_lam,
                                void* workspace, cudaStream_t stream);
 
-// The order in which scatter_rows adds: positions of the tokens sorted by token, equal ones in the
-// order of the text. order: int32 [T]. Made once a batch, shared by all tables.
-void sort_tokens(const EmbeddingShape& shape, const std::int32_t* tokens, std::int32_t* order,
+// The order in which scatter_rows adds: the tokens sorted, equal ones in the order of the text, and
+// which rows they name. order: token_order_bytes, aligned to 8. Shared by all tables of a batch.
+std::size_t token_order_bytes(const EmbeddingShape& shape);
+void sort_tokens(const EmbeddingShape& shape, const std::int32_t* tokens, void* order,
                  void* workspace, cudaStream_t stream);
 
 // What goes into a table's gradient: rows, bf16 [T, C]; table, bf16 [V, C]. Where `overwrite`, rows
@@ -58,9 +59,8 @@ constexpr std::size_t most_tables = 4;  // the embedding and three of the values
 
 // SPEC §5 "tied embedding", for up to most_tables at once: table[tokens[t], :] += rows[t, :], each
 // row's sum in fp32 in an order that follows from the tokens alone, one rounding. order:
-// sort_tokens' of these tokens. No atomics.
-void scatter_rows(const EmbeddingShape& shape, const std::int32_t* tokens,
-                  const std::int32_t* order, std::span<const TableGradient> gradients,
-                  void* workspace, cudaStream_t stream);
+// sort_tokens' of the batch. No atomics.
+void scatter_rows(const EmbeddingShape& shape, const void* order,
+                  std::span<const TableGradient> gradients, void* workspace, cudaStream_t stream);
 
 }  // namespace pairedhead::gpu

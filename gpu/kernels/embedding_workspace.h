@@ -11,4 +11,11 @@ namespace pairedhead::gpu {
 std::size_t smear_workspace_bytes(const EmbeddingShape& shape);
 std::size_t sort_workspace_bytes(const EmbeddingShape& shape);
 
+// What sort_tokens leaves for scatter_rows: OrderedToken [T], sorted by token; behind them a bit
+// for each row of the table, 32 a word, set where a token names it.
+struct alignas(8) OrderedToken {
+  std::int32_t token, position;
+};
+inline int named_words(const EmbeddingShape& shape) { return (shape.vocabulary + 31) / 32; }
+
 }  // namespace pairedhead::gpu

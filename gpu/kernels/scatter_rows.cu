@@ -46,27 +46,15 @@ Tables tables_in(const EmbeddingShape& shape, std::span<const TableGradient> gra
   return tables;
 }
 
-// The tokens in sorted order, and none where there is no such position.
+// The tokens in sorted order, and none where there is no such place.
 struct Sorted {
-  const std::int32_t *tokens, *order;
+  const OrderedToken* order;
   int count;
+  const std::uint32_t* named;
 
   static constexpr int none = -1;
-  __device__ __forceinline__ int token(int position) const {
-    return position < 0 || position >= count ? none : tokens[order[position]];
-  }
-
-  __device__ __forceinline__ bool has(int wanted) const {
-    int begin = 0, end = count;  // the first place of `wanted`, if there is one, lies in between
-    while (begin < end) {
-      const int middle = (begin + end) / 2;
-      if (token(middle) < wanted) {
-        begin = middle + 1;
-      } else {
-        end = middle;
-      }
-    }
-    return token(begin) == wanted;
+  __device__ __forceinline__ int token(int place) const {
+    return place < 0 || place >= count ? none : order[place].token;
   }
 };
 
@@ -107,8 +95,8 @@ __device__ __forceinline__ void store_part(const Sum<RowType>& sum, float* part,
   }
 }
 
-// Of the table rows that a warp zeroes, a lane looks for one among the tokens.
-constexpr int rows_to_zero = warp_threads;
+// A warp zeroes what a word of Sorted::named leaves of the table.
+constexpr int rows_to_zero = 32;
 
 // Blocks that zero a table.
 unsigned zeroing_blocks(int vocabulary) {
@@ -118,11 +106,10 @@ unsigned zeroing_blocks(int vocabulary) {
 template <class RowType>
 __device__ __forceinline__ void zero_unnamed_rows(const EmbeddingShape& shape, const Sorted& sorted,
                                                   int first, __nv_bfloat16* grad_table) {
-  const int own = first + static_cast<int>(threadIdx.x) % warp_threads;
-  const bool unnamed = own < shape.vocabulary && !sorted.has(own);
-  const unsigned rows = __ballot_sync(0xffffffffu, unnamed);
+  if (first >= shape.vocabulary) return;
+  const unsigned named = sorted.named[first / rows_to_zero];
   for (int i = 0; i < rows_to_zero; ++i) {
-    if ((rows >> i & 1) == 0) continue;
+    if ((named >> i & 1) != 0 || first + i >= shape.vocabulary) continue;
     __nv_bfloat16* const row = grad_table + static_cast<std::int64_t>(first + i) * shape.width;
     for (int channel = 0; channel < shape.width; channel += slice_channels) {
       store_row(row + channel, shape.width - channel, RowType{});
@@ -130,26 +117,26 @@ __device__ __forceinline__ void zero_unnamed_rows(const EmbeddingShape& shape, c
   }
 }
 
-// The first `zeroing` blocks zero what no token names.
+// The first `summing` blocks sum; the others zero what no token names, and fill the GPU while the
+// sums wait for their rows.
 template <class RowType>
 __global__ void __launch_bounds__(row_threads)
-    sum_blocks(EmbeddingShape shape, Sorted sorted, int slices, int zeroing, Tables tables,
+    sum_blocks(EmbeddingShape shape, Sorted sorted, int slices, int summing, Tables tables,
                KernelMutant mutant) {
   let_next_kernel_start();
   const Table& to = tables.all[blockIdx.y];
-  const int warp = first_row() - zeroing * row_warps;
-  if (warp < 0) {
+  const int zeroing_warp = first_row() - summing * row_warps;
+  if (zeroing_warp >= 0) {
     if (!to.gradient.overwrite) return;
-    zero_unnamed_rows<RowType>(shape, sorted, first_row() * rows_to_zero, to.gradient.table);
+    zero_unnamed_rows<RowType>(shape, sorted, zeroing_warp * rows_to_zero, to.gradient.table);
     return;
   }
-  const auto [block, channel] = place_of_warp(warp, slices);
+  const auto [block, channel] = place_of_warp(first_row(), slices);
   const int begin = block * block_positions, width = shape.width - channel;
   if (begin >= sorted.count) return;
   const int count = min(block_positions, sorted.count - begin);
   const int lane = static_cast<int>(threadIdx.x) % warp_threads;
-  const int own_row = lane < count ? sorted.order[begin + lane] : 0;
-  const int own_token = sorted.token(begin + lane);
+  const OrderedToken own = lane < count ? sorted.order[begin + lane] : OrderedToken{};
   const int token_before = sorted.token(begin - 1);
   const int token_after = sorted.token(begin + count);
 
@@ -159,7 +146,7 @@ __global__ void __launch_bounds__(row_threads)
     RowType rows[together];
 #pragma unroll
     for (int i = 0; i < together; ++i) {
-      const int row = __shfl_sync(0xffffffffu, own_row, first + i);
+      const int row = __shfl_sync(0xffffffffu, own.position, first + i);
       if (first + i >= count) continue;
       rows[i] = load_row<RowType>(
           to.gradient.rows + static_cast<std::int64_t>(row) * shape.width + channel, width);
@@ -167,8 +154,8 @@ __global__ void __launch_bounds__(row_threads)
 #pragma unroll
     for (int i = 0; i < together; ++i) {
       const int at = first + i;
-      const int token = __shfl_sync(0xffffffffu, own_token, at);
-      const int within = __shfl_sync(0xffffffffu, own_token, (at + 1) % warp_threads);
+      const int token = __shfl_sync(0xffffffffu, own.token, at);
+      const int within = __shfl_sync(0xffffffffu, own.token, (at + 1) % warp_threads);
       if (at >= count) continue;
       sum.add(rows[i]);
       const bool last = at + 1 == count;
@@ -200,6 +187,13 @@ __global__ void __launch_bounds__(row_threads)
   const int token = sorted.token(end), width = shape.width - channel;
   const bool crosses = token != Sorted::none && sorted.token(end - 1) == token;
   const bool begins_here = sorted.token(begin - 1) != token;
+  // The run goes on to the last block that begins with its token; lanes look at 32 at a time.
+  const int lane = static_cast<int>(threadIdx.x) % warp_threads;
+  const auto blocks_more = [&](int first) {
+    const bool goes_on = sorted.token((first + lane) * block_positions) == token;
+    return __popc(__ballot_sync(0xffffffffu, goes_on));
+  };
+  int more = blocks_more(block + 1);
   wait_for_kernel_before();
   if (!crosses || !begins_here) return;
 
@@ -212,16 +206,13 @@ __global__ void __launch_bounds__(row_threads)
     }
   };
   add(to.leaving + static_cast<std::int64_t>(block) * shape.width + channel);
-  // The run goes on to the last block that begins with its token; lanes look at 32 at a time.
-  const int lane = static_cast<int>(threadIdx.x) % warp_threads;
   for (int first = block + 1;; first += warp_threads) {
-    const bool goes_on = sorted.token((first + lane) * block_positions) == token;
-    const int more = __popc(__ballot_sync(0xffffffffu, goes_on));
 #pragma unroll 8
     for (int i = 0; i < more; ++i) {
       add(to.entering + static_cast<std::int64_t>(first + i) * shape.width + channel);
     }
     if (more < warp_threads) break;
+    more = blocks_more(first + warp_threads);
   }
   deliver(sum, to.gradient.overwrite,
           to.gradient.table + static_cast<std::int64_t>(token) * shape.width + channel, width,
@@ -236,15 +227,16 @@ std::size_t embedding_workspace_bytes(const EmbeddingShape& shape) {
   return std::max({parts, sort_workspace_bytes(shape), smear_workspace_bytes(shape)});
 }
 
-void scatter_rows(const EmbeddingShape& shape, const std::int32_t* tokens,
-                  const std::int32_t* order, std::span<const TableGradient> gradients,
-                  void* workspace, cudaStream_t stream) {
+void scatter_rows(const EmbeddingShape& shape, const void* order,
+                  std::span<const TableGradient> gradients, void* workspace, cudaStream_t stream) {
   require_rows("scatter_rows", shape.tokens, shape.width);
   if (gradients.empty() || gradients.size() > most_tables) {
     throw std::invalid_argument("scatter_rows: expected 1 to " + std::to_string(most_tables) +
                                 " tables, got " + std::to_string(gradients.size()));
   }
-  const Sorted sorted = {tokens, order, shape.tokens};
+  const auto* const first = static_cast<const OrderedToken*>(order);
+  const Sorted sorted = {first, shape.tokens,
+                         reinterpret_cast<const std::uint32_t*>(first + shape.tokens)};
   const Tables tables = tables_in(shape, gradients, workspace);
   const int slices = slices_of(shape.width);
   const bool zeroes = std::any_of(gradients.begin(), gradients.end(),
@@ -253,8 +245,8 @@ void scatter_rows(const EmbeddingShape& shape, const std::int32_t* tokens,
   const unsigned summing = row_blocks(blocks_of(shape.tokens) * slices);
   const auto count = static_cast<unsigned>(gradients.size());
   const auto launch = [&]<class RowType>() {
-    sum_blocks<RowType><<<dim3(zeroing + summing, count), row_threads, 0, stream>>>(
-        shape, sorted, slices, static_cast<int>(zeroing), tables, active_kernel_mutant());
+    sum_blocks<RowType><<<dim3(summing + zeroing, count), row_threads, 0, stream>>>(
+        shape, sorted, slices, static_cast<int>(summing), tables, active_kernel_mutant());
     CUDA_CHECK(cudaGetLastError());
     launch_overlapped(sum_parts<RowType>, dim3(summing, count), row_threads, stream, shape, sorted,
                       slices, tables, active_kernel_mutant());

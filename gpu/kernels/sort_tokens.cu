@@ -15,22 +15,27 @@ namespace pairedhead::gpu {
 namespace {
 
 constexpr int digit_bits = 8, digits = 1 << digit_bits;
-constexpr int threads = 512, warps = threads / warp_threads;
-static_assert(digits <= threads);
+constexpr int threads = 1024, warps = threads / warp_threads;
+// So many threads share what there is to add up for a digit.
+constexpr int threads_of_digit = threads / digits;
 
 struct Sort {
   const std::int32_t* tokens;
   int count, passes;
-  std::int32_t *order, *spare;  // [count] each
+  OrderedToken *order, *spare;  // [count] each
   int* counts;                  // [blocks, digits]
+  std::uint32_t* named;
+  int named_words;
 
-  // Where a pass leaves the positions: the last one in `order`.
-  __device__ std::int32_t* result(int pass) const {
+  // Where a pass leaves the tokens: the last one in `order`.
+  __device__ OrderedToken* result(int pass) const {
     return (passes - 1 - pass) % 2 == 0 ? order : spare;
   }
-  __device__ int position(int pass, int i) const { return pass == 0 ? i : result(pass - 1)[i]; }
-  __device__ int digit(int pass, int position) const {
-    return tokens[position] >> (pass * digit_bits) & (digits - 1);
+  __device__ OrderedToken entry(int pass, int i) const {
+    return pass == 0 ? OrderedToken{tokens[i], i} : result(pass - 1)[i];
+  }
+  static __device__ int digit(int pass, const OrderedToken& entry) {
+    return entry.token >> (pass * digit_bits) & (digits - 1);
   }
 };
 
@@ -49,9 +54,46 @@ __device__ int sum_before(int number, int* of_warps) {
   return sum - number;
 }
 
+// How many tokens have a digit: in the blocks before this one, and in all.
+struct DigitCount {
+  int before, all;
+};
+
+// Of digit threadIdx.x, in the first `digits` threads; called by all. parts: shared memory.
+__device__ DigitCount count_of_digit(const int* counts, int blocks, int block,
+                                     DigitCount (*parts)[digits]) {
+  const int thread = static_cast<int>(threadIdx.x);
+  const int digit = thread % digits, part = thread / digits;
+  constexpr int together = 8;
+  DigitCount sum{};
+  for (int first = part; first < blocks; first += together * threads_of_digit) {
+#pragma unroll
+    for (int i = 0; i < together; ++i) {
+      const int other = first + i * threads_of_digit;
+      const int count = other < blocks ? counts[other * digits + digit] : 0;
+      sum.before += other < block ? count : 0;
+      sum.all += count;
+    }
+  }
+  parts[part][digit] = sum;
+  __syncthreads();
+  if (thread < digits) {
+#pragma unroll
+    for (int other = 1; other < threads_of_digit; ++other) {
+      sum.before += parts[other][digit].before;
+      sum.all += parts[other][digit].all;
+    }
+  }
+  __syncthreads();
+  return sum;
+}
+
 __global__ void __launch_bounds__(threads) sort_kernel(Sort sort) {
-  __shared__ int next[digits];             // where the block's next token of a digit goes
-  __shared__ int of_warps[warps][digits];  // how many of a round are a warp's, then where they go
+  __shared__ int next[digits];  // where the block's next token of a digit goes
+  __shared__ union {
+    DigitCount parts[threads_of_digit][digits];
+    int of_warps[warps][digits];  // how many of a round are a warp's, then where they go
+  } shared;
   __shared__ int sums[warps];
   const auto grid = cooperative_groups::this_grid();
   const int thread = static_cast<int>(threadIdx.x);
@@ -61,49 +103,52 @@ __global__ void __launch_bounds__(threads) sort_kernel(Sort sort) {
   const int begin = block * rounds * threads;
   const int end = min(begin + rounds * threads, sort.count);
 
+  for (int word = block * threads + thread; word < sort.named_words; word += blocks * threads) {
+    sort.named[word] = 0;
+  }
   for (int pass = 0; pass < sort.passes; ++pass) {
     if (thread < digits) next[thread] = 0;
     __syncthreads();
     for (int i = begin + thread; i < end; i += threads) {
-      atomicAdd(&next[sort.digit(pass, sort.position(pass, i))], 1);
+      atomicAdd(&next[Sort::digit(pass, sort.entry(pass, i))], 1);
     }
     __syncthreads();
     if (thread < digits) sort.counts[block * digits + thread] = next[thread];
     grid.sync();
 
-    int before = 0, all = 0;
-    if (thread < digits) {
-#pragma unroll 8
-      for (int other = 0; other < blocks; ++other) {
-        const int count = sort.counts[other * digits + thread];
-        before += other < block ? count : 0;
-        all += count;
-      }
-    }
-    const int smaller = sum_before(all, sums);
-    if (thread < digits) next[thread] = smaller + before;
+    const DigitCount count = count_of_digit(sort.counts, blocks, block, shared.parts);
+    const int smaller = sum_before(count.all, sums);
+    if (thread < digits) next[thread] = smaller + count.before;
 
     for (int first = begin; first < end; first += threads) {
-      for (int n = thread; n < warps * digits; n += threads) of_warps[n / digits][n % digits] = 0;
+      for (int n = thread; n < warps * digits; n += threads) {
+        shared.of_warps[n / digits][n % digits] = 0;
+      }
       __syncthreads();
       const int i = first + thread;
-      const int position = i < end ? sort.position(pass, i) : 0;
-      const int digit = i < end ? sort.digit(pass, position) : digits;
+      const OrderedToken entry = i < end ? sort.entry(pass, i) : OrderedToken{};
+      const int digit = i < end ? Sort::digit(pass, entry) : digits;
       const unsigned alike = __match_any_sync(0xffffffffu, digit);
       const int rank = __popc(alike & ((1u << lane) - 1));
-      if (i < end && rank == 0) of_warps[warp][digit] = __popc(alike);
+      if (i < end && rank == 0) shared.of_warps[warp][digit] = __popc(alike);
       __syncthreads();
       if (thread < digits) {
         int place = next[thread];
-        for (auto& of_warp : of_warps) {
-          const int count = of_warp[thread];
+#pragma unroll
+        for (auto& of_warp : shared.of_warps) {
+          const int here = of_warp[thread];
           of_warp[thread] = place;
-          place += count;
+          place += here;
         }
         next[thread] = place;
       }
       __syncthreads();
-      if (i < end) sort.result(pass)[of_warps[warp][digit] + rank] = position;
+      if (i < end) {
+        sort.result(pass)[shared.of_warps[warp][digit] + rank] = entry;
+        if (pass == 0) {
+          atomicOr(&sort.named[entry.token / warp_threads], 1u << entry.token % warp_threads);
+        }
+      }
       __syncthreads();
     }
     if (pass + 1 < sort.passes) grid.sync();
@@ -117,21 +162,29 @@ std::int64_t most_blocks(const EmbeddingShape& shape) {
 }  // namespace
 
 std::size_t sort_workspace_bytes(const EmbeddingShape& shape) {
-  return sizeof(std::int32_t) *
-         static_cast<std::size_t>(shape.tokens + most_blocks(shape) * digits);
+  return sizeof(OrderedToken) * static_cast<std::size_t>(shape.tokens) +
+         sizeof(int) * static_cast<std::size_t>(most_blocks(shape) * digits);
 }
 
-void sort_tokens(const EmbeddingShape& shape, const std::int32_t* tokens, std::int32_t* order,
+std::size_t token_order_bytes(const EmbeddingShape& shape) {
+  return sizeof(OrderedToken) * static_cast<std::size_t>(shape.tokens) +
+         sizeof(std::uint32_t) * static_cast<std::size_t>(named_words(shape));
+}
+
+void sort_tokens(const EmbeddingShape& shape, const std::int32_t* tokens, void* order,
                  void* workspace, cudaStream_t stream) {
   require_rows("sort_tokens", shape.tokens, shape.width);
   const int bits = static_cast<int>(std::bit_width(static_cast<unsigned>(shape.vocabulary - 1)));
-  auto* const spare = static_cast<std::int32_t*>(workspace);
+  auto* const sorted = static_cast<OrderedToken*>(order);
+  auto* const spare = static_cast<OrderedToken*>(workspace);
   const Sort sort = {.tokens = tokens,
                      .count = shape.tokens,
                      .passes = std::max(1, (bits + digit_bits - 1) / digit_bits),
-                     .order = order,
+                     .order = sorted,
                      .spare = spare,
-                     .counts = spare + shape.tokens};
+                     .counts = reinterpret_cast<int*>(spare + shape.tokens),
+                     .named = reinterpret_cast<std::uint32_t*>(sorted + shape.tokens),
+                     .named_words = named_words(shape)};
   launch_together(sort_kernel, most_blocks(shape), threads, stream, sort);
 }
 

@@ -80,11 +80,6 @@ gpu::EmbeddingShape embedding_shape(GpuCase& c, const char* table) {
           .vocabulary = static_cast<int>(shape.at(0))};
 }
 
-std::int32_t* order_of_tokens(GpuCase& c, const gpu::EmbeddingShape& shape) {
-  const std::size_t bytes = static_cast<std::size_t>(shape.tokens) * sizeof(std::int32_t);
-  return static_cast<std::int32_t*>(c.scratch("order", bytes));
-}
-
 GpuLaunches embed_smear_norm(GpuCase& c) {
   const gpu::EmbeddingShape shape = embedding_shape(c, "table");
   const auto tokens = c.at<std::int32_t>("tokens");
@@ -96,7 +91,7 @@ GpuLaunches embed_smear_norm(GpuCase& c) {
   const std::size_t table_bytes = c.inputs().at("table").bytes.size();
   const std::size_t rows_bytes = c.outputs().at("outputs/x0").bytes.size();
   const auto grad_e = static_cast<__nv_bfloat16*>(c.scratch("grad_e", rows_bytes));
-  std::int32_t* const order = order_of_tokens(c, shape);
+  void* const order = c.scratch("order", gpu::token_order_bytes(shape));
   void* const workspace = c.scratch("workspace", gpu::embedding_workspace_bytes(shape));
   return {.forward =
               [=](cudaStream_t stream) {
@@ -112,7 +107,7 @@ GpuLaunches embed_smear_norm(GpuCase& c) {
                                              cudaMemcpyDeviceToDevice, stream));
                 }
                 const gpu::TableGradient gradient = {grad_e, before == nullptr, grad_table};
-                scatter_rows(shape, tokens, order, {&gradient, 1}, workspace, stream);
+                scatter_rows(shape, order, {&gradient, 1}, workspace, stream);
               }};
 }
 
@@ -130,7 +125,7 @@ GpuLaunches value_embedding(GpuCase& c) {
     gradients[i] = {c.bf16("grad_ve_" + n), true, c.bf16("grads/value_embed_" + n)};
   }
   const auto tokens = c.at<std::int32_t>("tokens");
-  std::int32_t* const order = order_of_tokens(c, shape);
+  void* const order = c.scratch("order", gpu::token_order_bytes(shape));
   void* const workspace = c.scratch("workspace", gpu::embedding_workspace_bytes(shape));
   return {.forward =
               [=](cudaStream_t stream) {
@@ -139,7 +134,7 @@ GpuLaunches value_embedding(GpuCase& c) {
           .backward =
               [=](cudaStream_t stream) {
                 sort_tokens(shape, tokens, order, workspace, stream);
-                scatter_rows(shape, tokens, order, gradients, workspace, stream);
+                scatter_rows(shape, order, gradients, workspace, stream);
               }};
 }
 
