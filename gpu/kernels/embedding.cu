@@ -31,13 +31,18 @@ __device__ __forceinline__ Run run_of_warp(int tokens, int length) {
   return {begin, min(begin + length, tokens)};
 }
 
-// The raw row of a token; zeros before the first.
+// Which row of the table a position names; none before the first. Loaded one step before the row
+// itself, so that a warp does not wait for both in turn.
+constexpr int no_row = -1;
+__device__ __forceinline__ int named_row(const std::int32_t* tokens, int position) {
+  return position < 0 ? no_row : tokens[position];
+}
+
 template <class RowType>
-__device__ __forceinline__ RowType embedded(const EmbeddingShape& shape, const std::int32_t* tokens,
-                                            const __nv_bfloat16* table, int token) {
-  if (token < 0) return RowType{};
-  return load_row<RowType>(table + static_cast<std::int64_t>(tokens[token]) * shape.width,
-                           shape.width);
+__device__ __forceinline__ RowType embedded(const EmbeddingShape& shape, const __nv_bfloat16* table,
+                                            int row) {
+  if (row == no_row) return RowType{};
+  return load_row<RowType>(table + static_cast<std::int64_t>(row) * shape.width, shape.width);
 }
 
 // sig(<e_t[0:12], w>); the first token is left alone.
@@ -47,19 +52,32 @@ __device__ __forceinline__ float smear_gate(const RowType& e, const __nv_bfloat1
   return token == 0 ? 0 : gate;
 }
 
+// The length of a warp's run: as many warps as an H100 holds at once, so that all end together, but
+// at least `least` tokens, since the token beyond a run costs its warp a row too.
+int run_length(int tokens, int resident, int least) {
+  const int warps = resident * multiprocessors * row_warps;
+  return std::max(least, (tokens + warps - 1) / warps);
+}
+
+constexpr int resident_forward = 7;
+int forward_run(int tokens) { return run_length(tokens, resident_forward, 4); }
+
 template <class RowType>
-__global__ void __launch_bounds__(row_threads)
+__global__ void __launch_bounds__(row_threads, resident_forward)
     smear_forward(EmbeddingShape shape, int run_length, const std::int32_t* __restrict__ tokens,
                   const __nv_bfloat16* __restrict__ table, const __nv_bfloat16* __restrict__ w,
                   const float* lam, __nv_bfloat16* __restrict__ x0, KernelMutant mutant) {
   const Run run = run_of_warp(shape.tokens, run_length);
   if (run.begin >= run.end) return;
   const float factor = *lam;
-  RowType previous = embedded<RowType>(shape, tokens, table, run.begin - 1);
-  RowType current = embedded<RowType>(shape, tokens, table, run.begin);
+  const auto named = [&](int t) { return named_row(tokens, min(t, run.end - 1)); };
+  const int row_before = named(run.begin - 1), row = named(run.begin);
+  int row_ahead = named(run.begin + 1);
+  RowType previous = embedded<RowType>(shape, table, row_before);
+  RowType current = embedded<RowType>(shape, table, row);
   for (int token = run.begin; token < run.end; ++token) {
-    const RowType next =
-        embedded<RowType>(shape, tokens, table, token + 1 < run.end ? token + 1 : token);
+    const RowType next = embedded<RowType>(shape, table, row_ahead);
+    row_ahead = named(token + 2);
     const float gain = factor * smear_gate(current, w, token);
     const auto smeared = [&](int n) { return current[n] + gain * previous[n]; };
     const float squares = row_sum<RowType>([&](int n) { return smeared(n) * smeared(n); });
@@ -75,13 +93,8 @@ __global__ void __launch_bounds__(row_threads)
 // What backward sums over tokens: d(lam) and d(w).
 constexpr int lam_sum = 0, w_sums = 1, sums_of_smear = w_sums + gate_channels;
 
-// The length of a warp's run: as many warps as an H100 holds at once, so that all end together, and
-// long enough for the token beyond a run, which its warp reads too, to cost little.
-constexpr int resident_blocks = 3;
-int backward_run(int tokens) {
-  constexpr int warps = resident_blocks * multiprocessors * row_warps;
-  return std::max(8, (tokens + warps - 1) / warps);
-}
+constexpr int resident_backward = 3;
+int backward_run(int tokens) { return run_length(tokens, resident_backward, 8); }
 
 int backward_blocks(int tokens) {
   const int length = backward_run(tokens);
@@ -89,7 +102,7 @@ int backward_blocks(int tokens) {
 }
 
 template <class RowType>
-__global__ void __launch_bounds__(row_threads, resident_blocks)
+__global__ void __launch_bounds__(row_threads, resident_backward)
     smear_backward(EmbeddingShape shape, int run_length, const std::int32_t* __restrict__ tokens,
                    const __nv_bfloat16* __restrict__ table, const __nv_bfloat16* __restrict__ w,
                    const float* lam, const __nv_bfloat16* __restrict__ grad_x0,
@@ -107,18 +120,25 @@ __global__ void __launch_bounds__(row_threads, resident_blocks)
   // The token behind the run comes first, for what it returns.
   int token = run.end < shape.tokens ? run.end : run.end - 1;
   const auto offset = [&](int t) { return static_cast<std::int64_t>(t) * width; };
+  const auto named = [&](int t) { return named_row(tokens, t); };
   RowType current, previous, grad, grad_more;
+  int row_behind = no_row;  // of the token before the previous one
   if (run.begin < run.end) {
-    current = embedded<RowType>(shape, tokens, table, token);
-    previous = embedded<RowType>(shape, tokens, table, token - 1);
+    const int row = named(token), row_before = named(token - 1);
+    row_behind = named(token - 2);
+    current = embedded<RowType>(shape, table, row);
+    previous = embedded<RowType>(shape, table, row_before);
     grad = load_row<RowType>(grad_x0 + offset(token), width);
     grad_more = load_row_or_zero<RowType>(grad_x, offset(token), width);
   }
   for (; token >= run.begin; --token) {
-    const int before = token > run.begin ? token - 1 : token;
-    const RowType row_before = embedded<RowType>(shape, tokens, table, before - 1);
-    const RowType grad_before = load_row<RowType>(grad_x0 + offset(before), width);
-    const RowType more_before = load_row_or_zero<RowType>(grad_x, offset(before), width);
+    RowType behind{}, grad_before{}, more_before{};
+    if (token > run.begin) {
+      behind = embedded<RowType>(shape, table, row_behind);
+      row_behind = named(token - 3);
+      grad_before = load_row<RowType>(grad_x0 + offset(token - 1), width);
+      more_before = load_row_or_zero<RowType>(grad_x, offset(token - 1), width);
+    }
 
     // Through the norm.
     const float gate = smear_gate(current, w, token), gain = factor * gate;
@@ -156,7 +176,7 @@ __global__ void __launch_bounds__(row_threads, resident_blocks)
       returned[n] = planted(mutant, KernelMutant::smear_adjoint_loses_next) ? 0 : gain * g[n];
     }
     current = previous;
-    previous = row_before;
+    previous = behind;
     grad = grad_before;
     grad_more = more_before;
   }
@@ -201,7 +221,7 @@ void gather_rows(const EmbeddingShape& shape, const std::int32_t* tokens,
 void embed_smear_norm_forward(const EmbeddingShape& shape, const std::int32_t* tokens,
                               const __nv_bfloat16* table, const __nv_bfloat16* w, const float* lam,
                               __nv_bfloat16* x0, cudaStream_t stream) {
-  constexpr int run = 8;
+  const int run = forward_run(shape.tokens);
   const unsigned blocks = row_blocks((shape.tokens + run - 1) / run);
   dispatch_row("embed_smear_norm", shape.tokens, shape.width, [&]<class RowType>() {
     smear_forward<RowType><<<blocks, row_threads, 0, stream>>>(shape, run, tokens, table, w, lam,
