@@ -17,9 +17,12 @@ namespace pairedhead::gpu {
 namespace {
 
 constexpr int threads_of_block = 256;
+// A group's share forward: two rows on the way keep the memory busier than one.
+constexpr int rows_of_group = 2;
 // A block's share backward. It sums the weights' gradient over them, so the order of that sum
 // depends on the number of tokens alone.
-constexpr int tokens_of_block = 32;
+constexpr int tokens_of_block = 16;
+constexpr int resident_backward = 8;
 
 template <int group_lanes>
 __global__ void __launch_bounds__(threads_of_block)
@@ -27,44 +30,52 @@ __global__ void __launch_bounds__(threads_of_block)
                  std::int64_t stride_base, const __nv_bfloat16* u,
                  const __nv_bfloat16* __restrict__ a, const __nv_bfloat16* __restrict__ w,
                  __nv_bfloat16* out, KernelMutant mutant) {
-  const std::int64_t row =
-      static_cast<std::int64_t>(blockIdx.x) * (threads_of_block / group_lanes) +
-      static_cast<int>(threadIdx.x) / group_lanes;
+  constexpr int groups = threads_of_block / group_lanes;
   const int lane = static_cast<int>(threadIdx.x) % group_lanes;
   const int channel = lane * channels_of_lane;
-  const std::int64_t token = row / shape.heads;
-  const int head = static_cast<int>(row - token * shape.heads);
-  const bool active = token < shape.tokens && channel < shape.head_dim;
+  const int rows = shape.tokens * shape.heads;
+  const int first_row = static_cast<int>(blockIdx.x) * groups * rows_of_group +
+                        static_cast<int>(threadIdx.x) / group_lanes;
 
-  const std::int64_t at = row * shape.head_dim + channel;
-  Chunk u_chunk{}, base_chunk{};
-  if (active) {
-    u_chunk = load(u + at);
-    if (base != nullptr) {
-      base_chunk = load_constant(base + token * stride_base + head * shape.head_dim + channel);
+  Chunk u_chunks[rows_of_group], base_chunks[rows_of_group];
+  float logits[rows_of_group];
+#pragma unroll
+  for (int n = 0; n < rows_of_group; ++n) {
+    const int row = first_row + n * groups;
+    const int token = row / shape.heads, head = row - token * shape.heads;
+    u_chunks[n] = base_chunks[n] = Chunk{};
+    logits[n] = 0;
+    if (row >= rows) continue;
+    if (channel < shape.head_dim) {
+      u_chunks[n] = load(u + static_cast<std::int64_t>(row) * shape.head_dim + channel);
+      if (base != nullptr) {
+        base_chunks[n] =
+            load_constant(base + token * stride_base + head * shape.head_dim + channel);
+      }
     }
-  }
-  float logit = 0;
-  if (token < shape.tokens) {
     for (int c = lane; c < gate_channels; c += group_lanes) {
-      logit += __bfloat162float(a[token * shape.width + c]) *
-               __bfloat162float(w[head * gate_channels + c]);
+      logits[n] += __bfloat162float(a[static_cast<std::int64_t>(token) * shape.width + c]) *
+                   __bfloat162float(w[head * gate_channels + c]);
     }
   }
-  const float gate = multiple * logistic(group_sum<group_lanes>(logit));
-  if (!active) return;
-  Lane sum = scaled_sum(gate, widen(u_chunk), widen(base_chunk));
-  if (planted(mutant, KernelMutant::value_gate_on_sum)) {
-    sum = scaled(scaled_sum(1, widen(u_chunk), widen(base_chunk)), gate);
+#pragma unroll
+  for (int n = 0; n < rows_of_group; ++n) {
+    const int row = first_row + n * groups;
+    const float gate = multiple * logistic(group_sum<group_lanes>(logits[n]));
+    if (row >= rows || channel >= shape.head_dim) continue;
+    const Lane u_lane = widen(u_chunks[n]), base_lane = widen(base_chunks[n]);
+    const bool wrong = planted(mutant, KernelMutant::value_gate_on_sum);
+    store(out + static_cast<std::int64_t>(row) * shape.head_dim + channel,
+          narrow(wrong ? scaled(scaled_sum(1, u_lane, base_lane), gate)
+                       : scaled_sum(gate, u_lane, base_lane)));
   }
-  store(out + at, narrow(sum));
 }
 
 // Of `tokens_of_block` tokens: grad_u = grad_before + sigma g; what reaches the logits goes on to
 // grad_a, and its products with a, summed over these tokens, to partials[block]. g and grad_u, or
 // grad_before and grad_u, may be the same.
 template <int group_lanes>
-__global__ void __launch_bounds__(threads_of_block)
+__global__ void __launch_bounds__(threads_of_block, resident_backward)
     gate_backward(GateShape shape, float multiple, const __nv_bfloat16* g, std::int64_t stride_g,
                   const __nv_bfloat16* __restrict__ u, const __nv_bfloat16* __restrict__ a,
                   const __nv_bfloat16* __restrict__ w, const __nv_bfloat16* grad_before,
@@ -72,13 +83,30 @@ __global__ void __launch_bounds__(threads_of_block)
                   float* __restrict__ partials, KernelMutant mutant) {
   extern __shared__ float shared[];
   let_next_kernel_start();
-  float* const a_rows = shared;                                      // [tokens_of_block, 12]
-  float* const weights = a_rows + tokens_of_block * gate_channels;   // [heads, 12]
-  float* const grad_logits = weights + shape.heads * gate_channels;  // [tokens_of_block, heads]
+  float* const a_rows = shared;                                     // [tokens_of_block, 12]
+  float* const weights = a_rows + tokens_of_block * gate_channels;  // [heads, 12]
+  float* const shares = weights + shape.heads * gate_channels;      // [tokens_of_block, heads]
+  float* const grad_logits = shares + tokens_of_block * shape.heads;
   const int thread = static_cast<int>(threadIdx.x);
   const std::int64_t first_token = static_cast<std::int64_t>(blockIdx.x) * tokens_of_block;
   const int tokens =
       static_cast<int>(min(static_cast<std::int64_t>(tokens_of_block), shape.tokens - first_token));
+
+  constexpr int groups = threads_of_block / group_lanes;
+  const int lane = thread % group_lanes, channel = lane * channels_of_lane;
+  const int rows = tokens * shape.heads;
+  Chunk g_chunk, u_chunk, before;
+  const auto fetch = [&](int row) {
+    g_chunk = u_chunk = before = Chunk{};
+    if (row >= rows || channel >= shape.head_dim) return;
+    const int token = row / shape.heads, head = row - token * shape.heads;
+    const std::int64_t at = (first_token * shape.heads + row) * shape.head_dim + channel;
+    g_chunk = load(g + (first_token + token) * stride_g + head * shape.head_dim + channel);
+    u_chunk = load_constant(u + at);
+    const bool lost = planted(mutant, KernelMutant::table_gradient_overwritten);
+    if (grad_before != nullptr && !lost) before = load(grad_before + at);
+  };
+  fetch(thread / group_lanes);  // on its way while the gates are computed
 
   for (int i = thread; i < tokens * gate_channels; i += threads_of_block) {
     const int c = i % gate_channels;
@@ -89,34 +117,27 @@ __global__ void __launch_bounds__(threads_of_block)
   }
   __syncthreads();
 
-  constexpr int groups = threads_of_block / group_lanes;
-  const int lane = thread % group_lanes, channel = lane * channels_of_lane;
-  const int rows = tokens * shape.heads;
+  for (int row = thread; row < rows; row += threads_of_block) {
+    const float* const a_row = a_rows + row / shape.heads * gate_channels;
+    const float* const w_row = weights + row % shape.heads * gate_channels;
+    float logit = 0;
+#pragma unroll
+    for (int c = 0; c < gate_channels; ++c) logit += a_row[c] * w_row[c];
+    shares[row] = logistic(logit);
+  }
+  __syncthreads();
+
   for (int first_row = 0; first_row < rows; first_row += groups) {
     const int row = first_row + thread / group_lanes;
-    const int token = row / shape.heads, head = row - token * shape.heads;
     const bool active = row < rows && channel < shape.head_dim;
     const std::int64_t at = (first_token * shape.heads + row) * shape.head_dim + channel;
-    Chunk g_chunk{}, u_chunk{}, before{};
-    if (active) {
-      g_chunk = load(g + (first_token + token) * stride_g + head * shape.head_dim + channel);
-      u_chunk = load_constant(u + at);
-      const bool lost = planted(mutant, KernelMutant::table_gradient_overwritten);
-      if (grad_before != nullptr && !lost) before = load(grad_before + at);
-    }
-    float logit = 0;
-    if (row < rows) {
-#pragma unroll
-      for (int c = 0; c < gate_channels; ++c) {
-        logit += a_rows[token * gate_channels + c] * weights[head * gate_channels + c];
-      }
-    }
-    const float share = logistic(logit), gate = multiple * share;
+    const float share = row < rows ? shares[row] : 0, gate = multiple * share;
     const Lane gradient = widen(g_chunk);
     if (active) store(grad_u + at, narrow(scaled_sum(gate, gradient, widen(before))));
     const float grad_gate = group_sum<group_lanes>(dot(gradient, widen(u_chunk)));
     const float slope = planted(mutant, KernelMutant::gate_slope_as_gate) ? 1 : 1 - share;
     if (row < rows && lane == 0) grad_logits[row] = gate * slope * grad_gate;
+    fetch(row + groups);
   }
   __syncthreads();
 
@@ -152,6 +173,8 @@ void check_shape(const GateShape& shape, std::int64_t stride) {
   require(shape.heads >= 1 && shape.heads <= 64, "1 to 64 heads", shape.heads);
   require(shape.head_dim % 8 == 0 && shape.head_dim >= 8 && shape.head_dim <= 128,
           "head_dim a multiple of 8 from 8 to 128", shape.head_dim);
+  require(std::int64_t{shape.tokens} * shape.heads <= 1 << 30, "at most 2^30 heads of tokens",
+          std::int64_t{shape.tokens} * shape.heads);
   require(shape.width >= gate_channels, "at least 12 channels", shape.width);
   require(stride % 8 == 0 && stride >= shape.heads * shape.head_dim,
           "a token stride that is a multiple of 8 and holds all heads", stride);
@@ -181,7 +204,7 @@ void forward(const GateShape& shape, float multiple, const __nv_bfloat16* base,
              std::int64_t stride_base, const __nv_bfloat16* u, const __nv_bfloat16* a,
              const __nv_bfloat16* w, __nv_bfloat16* out, cudaStream_t stream) {
   dispatch(shape, stride_base, [&]<int group_lanes>() {
-    constexpr int rows_of_block = threads_of_block / group_lanes;
+    constexpr int rows_of_block = threads_of_block / group_lanes * rows_of_group;
     const auto rows = static_cast<std::int64_t>(shape.tokens) * shape.heads;
     const auto blocks = static_cast<unsigned>((rows + rows_of_block - 1) / rows_of_block);
     gate_forward<group_lanes><<<blocks, threads_of_block, 0, stream>>>(
@@ -197,8 +220,9 @@ void backward(const GateShape& shape, float multiple, const __nv_bfloat16* g, st
   const int blocks = blocks_backward(shape);
   dispatch(shape, stride_g, [&]<int group_lanes>() {
     const std::size_t shared =
-        sizeof(float) * static_cast<std::size_t>(tokens_of_block * (gate_channels + shape.heads) +
-                                                 shape.heads * gate_channels);
+        sizeof(float) *
+        static_cast<std::size_t>(tokens_of_block * (gate_channels + 2 * shape.heads) +
+                                 shape.heads * gate_channels);
     gate_backward<group_lanes><<<static_cast<unsigned>(blocks), threads_of_block, shared, stream>>>(
         shape, multiple, g, stride_g, u, a, w, grad_before, grad_u, grad_a, accumulate, partials,
         active_kernel_mutant());
