@@ -1,10 +1,13 @@
-#include "gpu/kernels/elementwise.cuh"
+#include "gpu/error.h"
+#include "gpu/kernels/alignment.h"
+#include "gpu/kernels/chunk.cuh"
+#include "gpu/kernels/launch.cuh"
 #include "gpu/kernels/mutant.h"
 #include "gpu/kernels/reduce.cuh"
 #include "gpu/kernels/variance_reduction.h"
 
-// Three passes, for a row's factor needs the sums of its whole matrix: the rows (a warp each), the
-// matrices (a block each), the elements.
+// Two passes, for a row's factor needs the sums of its whole matrix. The second begins with the
+// rows that the first has read last: those are still in the L2 cache.
 
 namespace pairedhead::gpu {
 namespace {
@@ -13,131 +16,178 @@ constexpr int threads_of_block = 256;
 constexpr int rows_of_block = threads_of_block / warp_threads;
 constexpr float beta2 = 0.95f, least = 1e-10f;
 
-// What the first pass leaves for the others.
-struct RowStatistics {
-  float *mean, *inverse;  // [matrices, rows]: m and s
-  float* rescale;         // [matrices]: N / N'
-};
-
-RowStatistics statistics_in(void* workspace, const MatrixFamily& family) {
-  const std::int64_t rows = family.matrices * family.rows;
-  float* const begin = static_cast<float*>(workspace);
-  return {begin, begin + rows, begin + 2 * rows};
+// Blocks of rows of a matrix.
+int blocks_of_matrix(const MatrixFamily& family) {
+  return static_cast<int>((family.rows + rows_of_block - 1) / rows_of_block);
 }
 
-template <int width>
-__device__ float sum_of_squares(const __nv_bfloat16* row, std::int64_t columns, int lane) {
+// Sums over rows, of the mean squares before they are scaled and after: N^2 / n, N'^2 / n.
+struct MeanSquares {
+  float before, after;
+};
+
+// What the first pass leaves for the second.
+struct Measured {
+  MeanSquares* sums;  // [matrices, blocks of a matrix]
+  float* inverse;     // [matrices, rows]: s
+};
+
+Measured measured_in(void* workspace, const MatrixFamily& family) {
+  auto* const sums = static_cast<MeanSquares*>(workspace);
+  return {sums, reinterpret_cast<float*>(sums + family.matrices * blocks_of_matrix(family))};
+}
+
+// The row of this warp in block `block` of those of all matrices.
+struct Place {
+  int matrix, row;
+
+  __device__ Place(unsigned block, unsigned blocks)
+      : matrix(static_cast<int>(block / blocks)),
+        row(static_cast<int>(block % blocks * rows_of_block + threadIdx.x / warp_threads)) {}
+};
+
+__device__ __forceinline__ int lane_of_warp() {
+  return static_cast<int>(threadIdx.x) % warp_threads;
+}
+
+// The channels that this lane has of a row's nth part.
+__device__ __forceinline__ int column(int part) {
+  return (part * warp_threads + lane_of_warp()) * channels_of_lane;
+}
+
+template <bool vectors>
+__device__ float sum_of_squares(const __nv_bfloat16* row, int columns) {
   float sum = 0;
-  for (std::int64_t at = lane * width; at < columns; at += warp_threads * width) {
-    const auto x = load_pack<width>(row + at);
-#pragma unroll
-    for (int i = 0; i < width; ++i) {
-      const float value = __bfloat162float(x[i]);
-      sum += value * value;
-    }
+  for (int part = 0; column(part) < columns; ++part) {
+    const Lane x = widen(load_chunk<vectors>(row, column(part), columns));
+    sum += dot(x, x);
   }
   return warp_sum(sum);
 }
 
 // The mistake of SPEC §11.45: row i of the matrix read as if it lay transposed.
 __device__ float sum_of_squares_transposed(const __nv_bfloat16* matrix, const MatrixFamily& family,
-                                           std::int64_t row, int lane) {
+                                           std::int64_t row) {
   float sum = 0;
-  for (std::int64_t j = lane; j < family.columns; j += warp_threads) {
+  for (std::int64_t j = lane_of_warp(); j < family.columns; j += warp_threads) {
     const float value = __bfloat162float(matrix[j * family.rows + row]);
     sum += value * value;
   }
   return warp_sum(sum);
 }
 
-template <int width>
+template <bool vectors>
 __global__ void __launch_bounds__(threads_of_block)
-    measure_rows(MatrixFamily family, const __nv_bfloat16* __restrict__ x,
-                 float* __restrict__ second_moment, RowStatistics to, KernelMutant mutant) {
-  const int lane = static_cast<int>(threadIdx.x) % warp_threads;
-  const std::int64_t row =
-      static_cast<std::int64_t>(blockIdx.x) * rows_of_block + threadIdx.x / warp_threads;
-  if (row >= family.matrices * family.rows) return;
-  const float squares =
-      planted(mutant, KernelMutant::variance_of_columns)
-          ? sum_of_squares_transposed(x + row / family.rows * family.count_of_each(), family,
-                                      row % family.rows, lane)
-          : sum_of_squares<width>(x + row * family.columns, family.columns, lane);
-  if (lane != 0) return;
-  const float mean = squares / static_cast<float>(family.columns);
-  const float old = second_moment[row];
-  const float updated = beta2 * old + (1 - beta2) * mean;
-  const float used = planted(mutant, KernelMutant::variance_before_update) ? old : updated;
-  second_moment[row] = updated;
-  to.mean[row] = mean;
-  to.inverse[row] = 1 / sqrtf(fmaxf(used, least));
-}
-
-__global__ void __launch_bounds__(threads_of_block)
-    measure_matrices(MatrixFamily family, RowStatistics at) {
+    measure_rows(MatrixFamily family, int blocks, const __nv_bfloat16* __restrict__ x,
+                 float* __restrict__ second_moment, Measured to, KernelMutant mutant) {
   __shared__ float shared[rows_of_block];
-  const std::int64_t first = blockIdx.x * family.rows;
-  float before = 0, after = 0;  // N^2 / n, N'^2 / n
-  for (std::int64_t row = first + threadIdx.x; row < first + family.rows; row += threads_of_block) {
-    before += at.mean[row];
-    after += at.mean[row] * at.inverse[row] * at.inverse[row];
+  let_next_kernel_start();
+  const auto [matrix, row] = Place(blockIdx.x, blocks);
+  const int columns = static_cast<int>(family.columns);
+  MeanSquares own = {};
+  if (row < family.rows) {
+    const __nv_bfloat16* const of_matrix = x + matrix * family.count_of_each();
+    const float squares = planted(mutant, KernelMutant::variance_of_columns)
+                              ? sum_of_squares_transposed(of_matrix, family, row)
+                              : sum_of_squares<vectors>(of_matrix + row * family.columns, columns);
+    if (lane_of_warp() == 0) {
+      const std::int64_t at = matrix * family.rows + row;
+      const float mean = squares / static_cast<float>(columns);
+      const float old = second_moment[at];
+      const float updated = beta2 * old + (1 - beta2) * mean;
+      const float used = planted(mutant, KernelMutant::variance_before_update) ? old : updated;
+      const float inverse = 1 / sqrtf(fmaxf(used, least));
+      second_moment[at] = updated;
+      to.inverse[at] = inverse;
+      own = {mean, mean * inverse * inverse};
+    }
   }
-  before = block_sum<threads_of_block>(before, shared);
-  after = block_sum<threads_of_block>(after, shared);
-  if (threadIdx.x != 0) return;
-  const auto columns = static_cast<float>(family.columns);
-  at.rescale[blockIdx.x] = sqrtf(columns * before) / fmaxf(sqrtf(columns * after), least);
+  own.before = block_sum<threads_of_block>(own.before, shared);
+  own.after = block_sum<threads_of_block>(own.after, shared);
+  if (threadIdx.x == 0) to.sums[blockIdx.x] = own;
 }
 
-template <int width>
-__global__ void __launch_bounds__(threads_of_block)
-    scale_rows(MatrixFamily family, RowStatistics by, __nv_bfloat16* __restrict__ x) {
-  const int lane = static_cast<int>(threadIdx.x) % warp_threads;
-  const std::int64_t row =
-      static_cast<std::int64_t>(blockIdx.x) * rows_of_block + threadIdx.x / warp_threads;
-  if (row >= family.matrices * family.rows) return;
-  // SPEC §6.1.5 rounds the factor: both operands of the product are bf16.
-  const float factor =
-      __bfloat162float(__float2bfloat16_rn(by.inverse[row] * by.rescale[row / family.rows]));
-  for (std::int64_t at = lane * width; at < family.columns; at += warp_threads * width) {
-    __nv_bfloat16* const place = x + row * family.columns + at;
-    auto values = load_pack<width>(place);
+// A row in the registers of a warp, as much of it as `kept` parts are.
+template <bool vectors>
+struct KeptRow {
+  static constexpr int kept = 3;
+  Chunk parts[kept];
+
+  __device__ __forceinline__ KeptRow(const __nv_bfloat16* row, int columns) {
 #pragma unroll
-    for (int i = 0; i < width; ++i) store(&values[i], __bfloat162float(values[i]) * factor);
-    store_pack(place, values);
+    for (int n = 0; n < kept; ++n) parts[n] = load_chunk<vectors>(row, column(n), columns);
   }
+
+  // Writes the row times the factor; what is not kept is read here.
+  __device__ __forceinline__ void store_scaled(__nv_bfloat16* row, int columns,
+                                               float factor) const {
+#pragma unroll
+    for (int n = 0; n < kept; ++n) {
+      store_chunk<vectors>(row, column(n), columns, narrow(scaled(widen(parts[n]), factor)));
+    }
+#pragma unroll 1
+    for (int n = kept; column(n) < columns; ++n) {
+      const Chunk part = load_chunk<vectors>(row, column(n), columns);
+      store_chunk<vectors>(row, column(n), columns, narrow(scaled(widen(part), factor)));
+    }
+  }
+};
+
+template <bool vectors>
+__global__ void __launch_bounds__(threads_of_block)
+    scale_rows(MatrixFamily family, int blocks, Measured by, __nv_bfloat16* x) {
+  __shared__ float shared[rows_of_block];
+  const auto [matrix, row] = Place(gridDim.x - 1 - blockIdx.x, blocks);
+  const bool active = row < family.rows;
+  const int columns = static_cast<int>(family.columns);
+  __nv_bfloat16* const place = x + (matrix * family.rows + row) * family.columns;
+  const KeptRow<vectors> kept(place, active ? columns : 0);
+
+  wait_for_kernel_before();
+  MeanSquares sum = {};
+  for (int block = static_cast<int>(threadIdx.x); block < blocks; block += threads_of_block) {
+    const MeanSquares there = by.sums[matrix * blocks + block];
+    sum.before += there.before;
+    sum.after += there.after;
+  }
+  const float inverse = active ? by.inverse[matrix * family.rows + row] : 0;
+  sum.before = block_sum<threads_of_block>(sum.before, shared);
+  sum.after = block_sum<threads_of_block>(sum.after, shared);
+  const auto n = static_cast<float>(columns);
+  const float rescale = sqrtf(n * sum.before) / fmaxf(sqrtf(n * sum.after), least);
+  if (!active) return;
+  // SPEC §6.1.5 rounds the factor: both operands of the product are bf16.
+  kept.store_scaled(place, columns, __bfloat162float(__float2bfloat16_rn(inverse * rescale)));
 }
 
-template <int width>
+template <bool vectors>
 void reduce(const MatrixFamily& family, __nv_bfloat16* x, float* second_moment, void* workspace,
             cudaStream_t stream) {
-  const RowStatistics statistics = statistics_in(workspace, family);
-  const std::int64_t rows = family.matrices * family.rows;
-  const auto blocks = static_cast<unsigned>((rows + rows_of_block - 1) / rows_of_block);
-  measure_rows<width><<<blocks, threads_of_block, 0, stream>>>(family, x, second_moment, statistics,
-                                                               active_kernel_mutant());
+  const Measured measured = measured_in(workspace, family);
+  const int blocks = blocks_of_matrix(family);
+  const dim3 grid(static_cast<unsigned>(family.matrices * blocks));
+  measure_rows<vectors><<<grid, threads_of_block, 0, stream>>>(family, blocks, x, second_moment,
+                                                               measured, active_kernel_mutant());
   CUDA_CHECK(cudaGetLastError());
-  measure_matrices<<<static_cast<unsigned>(family.matrices), threads_of_block, 0, stream>>>(
-      family, statistics);
-  CUDA_CHECK(cudaGetLastError());
-  scale_rows<width><<<blocks, threads_of_block, 0, stream>>>(family, statistics, x);
-  CUDA_CHECK(cudaGetLastError());
+  launch_overlapped(scale_rows<vectors>, grid, threads_of_block, stream, family, blocks, measured,
+                    x);
 }
 
 }  // namespace
 
 std::size_t variance_workspace_bytes(const MatrixFamily& family) {
-  const std::int64_t floats = family.matrices * (2 * family.rows + 1);
-  return static_cast<std::size_t>(floats) * sizeof(float);
+  const auto matrices = static_cast<std::size_t>(family.matrices);
+  return matrices * (static_cast<std::size_t>(blocks_of_matrix(family)) * sizeof(MeanSquares) +
+                     static_cast<std::size_t>(family.rows) * sizeof(float));
 }
 
 void variance_reduction(const MatrixFamily& family, __nv_bfloat16* direction, float* second_moment,
                         void* workspace, cudaStream_t stream) {
   check_family("variance_reduction", family);
-  if (family.columns % pack_width == 0 && aligned_to_16(direction)) {
-    reduce<pack_width>(family, direction, second_moment, workspace, stream);
+  if (family.columns % channels_of_lane == 0 && aligned_to_16(direction)) {
+    reduce<true>(family, direction, second_moment, workspace, stream);
   } else {
-    reduce<1>(family, direction, second_moment, workspace, stream);
+    reduce<false>(family, direction, second_moment, workspace, stream);
   }
 }
 
