@@ -109,7 +109,7 @@ Arrays block_inputs(const Parameters& p, std::uint64_t seed) {
         block(c.streams, c.weights, c.factors, c.settings, Rounding::exact(), tape);
         const Tensor<double> hidden = reference::linear(tape.mlp_input, c.c_fc);
         const bool all_off = *std::max_element(hidden.values().begin(), hidden.values().end()) <= 0;
-        return all_off || has_marginal_unit(tape.mlp_input, c.c_fc, 0.01);
+        return all_off || has_marginal_unit(tape.mlp_input, c.c_fc);
       });
 }
 

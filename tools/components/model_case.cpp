@@ -96,9 +96,8 @@ std::function<Values(const Parameters&, const Arrays&)> magnitude_of(EvaluateMag
   };
 }
 
-bool has_marginal_unit(const Tensor<double>& mlp_input, const Tensor<double>& c_fc,
-                       double closest) {
-  constexpr double margin = 0.05;
+bool has_marginal_unit(const Tensor<double>& mlp_input, const Tensor<double>& c_fc) {
+  constexpr double margin = 0.05, closest = 0.01;
   const Tensor<double> p = reference::linear(mlp_input, c_fc);
   for (Index unit = 0; unit < p.dim(1); ++unit) {
     double most = -1;

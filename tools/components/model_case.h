@@ -27,10 +27,9 @@ void add_rotary(const Parameters& parameters, Arrays& arrays);
 reference::RotaryState rotary_of(const Arrays& arrays);
 
 // A hidden unit that is off at every token, but only just, is switched on by rounding or is not,
-// and its gradients with it: no scale of error tells which is right. Nor where a unit is as near to
-// its kink as `closest` at one token, and little comes from the others. mlp_input [T, C], c_fc
-// [F, C].
-bool has_marginal_unit(const Tensor<double>& mlp_input, const Tensor<double>& c_fc, double closest);
+// and its gradients with it: no scale of error tells which is right. Nor where a unit is within
+// 0.01 of its kink at one token, and little comes from the others. mlp_input [T, C], c_fc [F, C].
+bool has_marginal_unit(const Tensor<double>& mlp_input, const Tensor<double>& c_fc);
 
 // The units that are off by less than 0.05 at a token while fewer than three others turn them on by
 // more. A rounding then decides whether such a token has a share in the unit's gradient, and the

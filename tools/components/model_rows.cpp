@@ -139,27 +139,13 @@ void keep_first_mix(const Parameters& p, Arrays& arrays) {
   }
 }
 
+// No hidden unit is near its kink, where a rounding decides what its gradient is, and layer 0's mix
+// does not cancel.
 Arrays model_inputs(const Parameters& p, std::uint64_t seed) {
-  if (p.has("clear") && p.integer("clear") == 1) {
-    Arrays arrays = draw_model_inputs(p, Random(seed));
-    keep_first_mix(p, arrays);
-    clear_kinks(p, arrays);
-    return arrays;
-  }
-  return clear_inputs(
-      seed, [&](Random random) { return draw_model_inputs(p, random); },
-      [&](const Arrays& arrays) {
-        const ModelCase<double> c(p, arrays);
-        const auto forward =
-            model_forward(c.config, c.parameters, c.batch, c.settings, Rounding::exact());
-        for (Index i = 0; i < c.config.depth(); ++i) {
-          if (has_marginal_unit(forward.tape.blocks[static_cast<std::size_t>(i)].mlp_input,
-                                c.parameters.at(reference::c_fc_name(i)), 0)) {
-            return true;
-          }
-        }
-        return false;
-      });
+  Arrays arrays = draw_model_inputs(p, Random(seed));
+  keep_first_mix(p, arrays);
+  clear_kinks(p, arrays);
+  return arrays;
 }
 
 // The target's own value of a stage, where it is given.
@@ -201,9 +187,8 @@ TensorsOf<Scalar> evaluate_model(const Parameters& p, const Arrays& arrays, Roun
 std::vector<Parameters> model_edges() {
   const std::string record =
       " layers=" + layer_words(reference::config_named("record")) + " skip=3,6 backout=7";
-  const std::string small =
-      "clear=1 H=2 D=8 F=8 pairing=strided yarn=1 short_window=2 long_window=5";
-  const std::string wide = "clear=1 H=6 D=8 F=8 yarn=1 short_window=3 long_window=6";
+  const std::string small = "H=2 D=8 F=8 pairing=strided yarn=1 short_window=2 long_window=5";
+  const std::string wide = "H=6 D=8 F=8 yarn=1 short_window=3 long_window=6";
   return {Parameters::parse("T=1 documents=1 layers=s0,P skip=0,1 backout=1 split=0 horizons=1 "
                             "validation=0 head=bf16 V=9 " +
                             small),
@@ -247,13 +232,9 @@ Parameters draw_model(Random& random, double size) {
       .set("long_window", p.integer("short_window") + random.integer(0, 6))
       .set("split", random.integer(0, 1))
       .set("horizons", random.integer(1, 3))
-      .set("clear", 1)
       .set("validation", random.integer(0, 5) == 0 ? 1 : 0);
 }
 
-// clear=1: no hidden unit is near its kink, where a rounding decides what its gradient is, and
-// layer 0's mix does not cancel. Every case that is drawn has it; a recorded one without it repeats
-// nevertheless.
 Component model_row() {
   Component component;
   component.name = "model";
@@ -297,7 +278,6 @@ Component model_row() {
     check_between(p, "horizons", 1, 3);
     check_flag(p, "split");
     check_flag(p, "validation");
-    if (p.has("clear")) check_flag(p, "clear");
     check_head(p);
     model_config(p);
   };
