@@ -206,7 +206,8 @@ std::vector<float> Trainer::Implementation::start_frequency(const Config& config
   const Index pairs = config.head_dim / 4;
   std::vector<float> frequency(static_cast<std::size_t>(config.head_dim), 0.0f);
   for (Index channel = 0; channel < 2 * pairs; ++channel) {
-    const double exponent = static_cast<double>(channel / 2) / static_cast<double>(pairs - 1);
+    const Index pair = channel / 2;
+    const double exponent = static_cast<double>(pair) / static_cast<double>(pairs - 1);
     frequency[static_cast<std::size_t>(channel)] = static_cast<float>(std::pow(1024.0, -exponent));
   }
   return frequency;

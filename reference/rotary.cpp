@@ -67,7 +67,7 @@ RotaryTable make_table(const std::vector<float>& frequency, Index tokens, bool p
         float channel_frequency = frequency[static_cast<std::size_t>(source)];
         if (mutated(Mutant::frequency_exponent_of_count)) {
           // 1024^(-m/q) from the 1024^(-m/(q-1)) that came in, q = D/4.
-          const auto quarter = static_cast<float>(head_dim / 4);
+          const auto quarter = static_cast<float>(head_dim) / 4;
           channel_frequency = std::pow(channel_frequency, (quarter - 1) / quarter);
         }
         const CosineSine f = factors(position, channel_frequency);

@@ -214,13 +214,14 @@ Pass run_pass(const TrainerState& state, const ScoredSequence& sequence, Index n
       mutated(Mutant::loss_not_divided) ? 1 : 1 / static_cast<double>(micro_batches);
   const Batch batch = batch_of(sequence.packed);
   const Rounding rounding = rounding_of(settings, state.step, static_cast<std::uint64_t>(number));
-  ModelForward<double> forward = model_forward(config, state.parameters, batch, model, rounding);
+  const ModelForward<double> forward =
+      model_forward(config, state.parameters, batch, model, rounding);
   if (!std::isfinite(forward.loss)) throw NonFiniteLoss(state.step, number);
   Pass pass;
   pass.losses.objective = forward.loss / static_cast<double>(batch.inputs.size());
   pass.losses.next_token = mean(token_losses(forward, batch));
-  pass.gradients = model_backward(config, state.parameters, batch, model, std::move(forward),
-                                  grad_loss, rounding);
+  pass.gradients =
+      model_backward(config, state.parameters, batch, model, forward, grad_loss, rounding);
   return pass;
 }
 

@@ -35,9 +35,10 @@ Betas betas_of(const std::string& label) {
 // SPEC §3.4.
 std::vector<float> start_frequency(std::int64_t head_dim) {
   std::vector<float> frequency(static_cast<std::size_t>(head_dim), 0.0f);
-  const double last = static_cast<double>(head_dim / 4 - 1);
+  const double last = static_cast<double>(head_dim) / 4 - 1;
   for (std::size_t d = 0; d < frequency.size() / 2; ++d) {
-    frequency[d] = static_cast<float>(std::exp2(-10.0 * static_cast<double>(d / 2) / last));
+    const std::size_t pair = d / 2;
+    frequency[d] = static_cast<float>(std::exp2(-10.0 * static_cast<double>(pair) / last));
   }
   return frequency;
 }

@@ -84,6 +84,12 @@ void expect_product(const Product& p, const std::vector<float>& a, const std::ve
   }
 }
 
+struct OnDevice {
+  Stream stream;
+  LinearAlgebra algebra;
+  GuardedBuffer a{"a"}, b{"b"}, addend{"addend"}, result{"result"};
+};
+
 class CudaLinear : public DeviceFixture {
  protected:
   void SetUp() override {
@@ -110,7 +116,8 @@ class CudaLinear : public DeviceFixture {
     auto expected = integers(span_result(p).size(p.batch), 3);
 
     const bool fp8 = p.operands != Product::Operands::bf16;
-    const auto upload = [&](GuardedBuffer& buffer, const std::vector<float>& values, bool e5m2) {
+    const auto upload = [&, &stream = stream](GuardedBuffer& buffer,
+                                              const std::vector<float>& values, bool e5m2) {
       if (fp8) {
         const auto bytes = to_fp8(values, e5m2);
         buffer.reset(bytes.data(), bytes.size(), stream);
@@ -147,11 +154,6 @@ class CudaLinear : public DeviceFixture {
     }
   }
 
-  struct OnDevice {
-    Stream stream;
-    LinearAlgebra algebra;
-    GuardedBuffer a{"a"}, b{"b"}, addend{"addend"}, result{"result"};
-  };
   std::optional<OnDevice> on_device_;
 };
 
@@ -272,7 +274,7 @@ TEST_F(CudaLinear, GivesTheSameBitsAgain) {
   constexpr std::int64_t tokens = 4096, width = 768, hidden = 3072;
   std::mt19937 generator(7);
   std::normal_distribution<float> normal;
-  const auto upload = [&](GuardedBuffer& buffer, std::int64_t size) {
+  const auto upload = [&, &stream = stream](GuardedBuffer& buffer, std::int64_t size) {
     Bits bits(static_cast<std::size_t>(size));
     for (auto& x : bits) x = emulated::to_bf16(normal(generator));
     buffer.reset(bits.data(), bits.size() * 2, stream);

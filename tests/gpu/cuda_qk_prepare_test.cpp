@@ -76,8 +76,10 @@ TEST_F(CudaQkPrepare, RotaryTableIsBitwiseAtTheFarEnd) {
   const Stream stream;
   constexpr int tokens = 262144, head_dim = 16;
   std::vector<float> frequency(head_dim, 0);
-  for (std::size_t d = 0; d < head_dim / 2; ++d)
-    frequency[d] = 1.0f / static_cast<float>(1 + d / 2);
+  for (std::size_t d = 0; d < head_dim / 2; ++d) {
+    const std::size_t pair = d / 2;
+    frequency[d] = 1.0f / static_cast<float>(1 + pair);
+  }
   Bits cosine(2 * tokens * head_dim), sine(cosine.size());
   emulated::rotary_table(frequency.data(), tokens, head_dim, true, cosine.data(), sine.data());
 

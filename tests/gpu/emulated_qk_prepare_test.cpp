@@ -152,7 +152,8 @@ TEST(EmulatedRotaryTable, TurnsTheUnitVectorAsTheSpecSays) {
 TEST(EmulatedYarn, ReproducesTheSpecsTable) {
   std::vector<float> frequency(128);
   for (int d = 0; d < 64; ++d) {
-    frequency[static_cast<std::size_t>(d)] = static_cast<float>(std::pow(1024.0, -(d / 2) / 31.0));
+    const int pair = d / 2;
+    frequency[static_cast<std::size_t>(d)] = static_cast<float>(std::pow(1024.0, -pair / 31.0));
   }
   double scale = 0.1;
   yarn_update(frequency.data(), 128, &scale, 3, 7, 128);

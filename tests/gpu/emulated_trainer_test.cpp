@@ -50,7 +50,7 @@ TEST(EmulatedTrainer, ASmallMistakeInAStepIsCaught) {
   };
   EXPECT_TRUE(judged("train_step", "step=0", [](Arrays&) {}).holds());
   EXPECT_TRUE(judged("train_step", "step=1", [](Arrays&) {}).holds());
-  for (const auto& [step, output, element, factor] :
+  for (const Mistake& mistake :
        {Mistake{"step=0", "loss", 0, 1.02}, Mistake{"step=0", "moment_qkvo", 5, 1.02},
         Mistake{"step=1", "moment_c_proj", 7, 0.98},
         Mistake{"step=0", "second_moment_c_fc", 3, 1.05},
@@ -59,8 +59,10 @@ TEST(EmulatedTrainer, ASmallMistakeInAStepIsCaught) {
         Mistake{"step=1", "first_moment_lm_head", 0, 2},
         Mistake{"step=1", "second_moment_value_embed", 2, 1.001},
         Mistake{"step=1", "parameter_x0_lambdas", 0, 1.0001}}) {
-    const Verdict verdict = judged(
-        "train_step", step, [&](Arrays& outputs) { scale(outputs, output, element, factor); });
+    const std::string output = mistake.output;
+    const Verdict verdict = judged("train_step", mistake.step, [&](Arrays& outputs) {
+      scale(outputs, output, mistake.element, mistake.factor);
+    });
     EXPECT_EQ(verdict.status, Status::failed) << output;
     ASSERT_NE(verdict.first_divergent(), nullptr) << output;
     EXPECT_THAT(verdict.reason, HasSubstr(output));
@@ -72,8 +74,10 @@ TEST(EmulatedTrainer, ASmallMistakeOnTheWayIsCaught) {
   EXPECT_TRUE(judged("train_trajectory", steps, [](Arrays&) {}).holds());
   for (const auto& [output, element] :
        {std::pair{"loss", 2}, {"norm", 3}, {"validation_loss", 0}, {"softmax_scale", 0}}) {
-    const Verdict verdict = judged("train_trajectory", steps,
-                                   [&](Arrays& outputs) { scale(outputs, output, element, 1.05); });
+    const Verdict verdict =
+        judged("train_trajectory", steps, [output = output, element = element](Arrays& outputs) {
+          scale(outputs, output, element, 1.05);
+        });
     EXPECT_EQ(verdict.status, Status::failed) << output;
     EXPECT_THAT(verdict.reason, HasSubstr(output));
   }

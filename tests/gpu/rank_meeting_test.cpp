@@ -159,7 +159,7 @@ TEST(RankMeeting, NamesTheRankThatDoesNotAnswer) {
     return std::string("slept");
   };
   const auto wake = [&over](RankMeeting& meeting) {
-    const std::string sentence = said([&] { return stay(meeting); });
+    std::string sentence = said([&] { return stay(meeting); });
     over.set_value();
     return sentence;
   };
@@ -171,13 +171,13 @@ TEST(RankMeeting, RefusesARankThatCountsOtherwise) {
   const std::uint16_t port = free_port();
   auto other = std::async(std::launch::async, [&] {
     return said([&] {
-      RankMeeting(rank_of(1, 4, port), patient);
+      const RankMeeting meeting(rank_of(1, 4, port), patient);
       return std::string("met");
     });
   });
   const std::string sentence = "ranks: expected WORLD_SIZE 2 of rank 1, got 4";
   EXPECT_EQ(said([&] {
-              RankMeeting(rank_of(0, 2, port), patient);
+              const RankMeeting meeting(rank_of(0, 2, port), patient);
               return std::string("met");
             }),
             sentence);

@@ -172,16 +172,16 @@ RC_GTEST_PROP(DocumentPackerLaws, PiecesAreDocumentBeginningsEachOnce, ()) {
         RC_ASSERT(starts == (buffer[i] == 0));
       }
       // Every piece is the beginning of a document after the last one's; each token at most once.
-      for (std::size_t i = 0; i < buffer.size(); ++i) {
-        if (buffer[i] == 0) {
+      for (const Index token : buffer) {
+        if (token == 0) {
           const auto next = std::find(shard.tokens.begin() + document + 1, shard.tokens.end(), 0);
           RC_ASSERT(next != shard.tokens.end());
           document = next - shard.tokens.begin();
           RC_ASSERT(used.insert(document).second);
         } else {
-          RC_ASSERT(used.insert(buffer[i] - 1).second);
-          RC_ASSERT(shard.tokens[static_cast<std::size_t>(buffer[i] - 1)] == buffer[i]);
-          RC_ASSERT(used.count(buffer[i] - 2) == 1);
+          RC_ASSERT(used.insert(token - 1).second);
+          RC_ASSERT(shard.tokens[static_cast<std::size_t>(token - 1)] == token);
+          RC_ASSERT(used.count(token - 2) == 1);
         }
       }
       for (std::size_t i = 0; i + 1 < cu.size(); ++i) {

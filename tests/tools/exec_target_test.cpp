@@ -32,7 +32,7 @@ Ran verify(const std::string& command, const std::string& options, const std::st
   const std::string program = "verify --target \"exec:" + command + "\" " + options;
   if (prefix.empty()) return run_program(program);
   setenv("PAIREDHEAD_EXEC_TIMEOUT", prefix.c_str(), 1);
-  const Ran ran = run_program(program);
+  Ran ran = run_program(program);
   unsetenv("PAIREDHEAD_EXEC_TIMEOUT");
   return ran;
 }

@@ -183,7 +183,7 @@ void honest_doubling(const Parameters&, const Arrays& inputs, Arrays& outputs) {
   for (Index i = 0; i < x.size(); ++i) outputs.at("outputs/y").set(i, 2 * x.at(i));
 }
 
-FakeTarget cheating(FakeTarget::Run change) {
+FakeTarget cheating(const FakeTarget::Run& change) {
   return FakeTarget([change](const Parameters& p, const Arrays& inputs, Arrays& outputs) {
     honest_averaging(p, inputs, outputs);
     change(p, inputs, outputs);

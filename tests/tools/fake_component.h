@@ -42,7 +42,7 @@ class FakeTarget : public Target {
 };
 
 // What honest_averaging gives, changed by `change` afterwards.
-FakeTarget cheating(FakeTarget::Run change);
+FakeTarget cheating(const FakeTarget::Run& change);
 
 // T=24 H=4 D=16 documents=10,14: more than 1024 elements, two documents.
 Parameters averaging_case();

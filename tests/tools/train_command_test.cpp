@@ -257,7 +257,7 @@ TEST(TrainCommand, KillsAtAnyMomentLeaveAGoodCheckpoint) {
   Random random(1);
   for (int attempt = 0; attempt < 6; ++attempt) {
     auto words = saving_run(out);
-    if (attempt > 0) words.push_back("--resume");
+    if (attempt > 0) words.emplace_back("--resume");
     const pid_t child = started(words, folder / "said");
     wait_for(out / "checkpoint.h5");
     std::this_thread::sleep_for(std::chrono::milliseconds(random.integer(200, 1200)));

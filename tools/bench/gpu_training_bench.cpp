@@ -99,10 +99,10 @@ std::string training_bench_table(const TrainingTiming& timing) {
     return peer ? fmt::format("{:.2f}", p.milliseconds / *peer) : "-";
   });
   table += "of the last step, ms:\n";
-  for (const auto& [name, unused] : timing.phases.at(0).parts) {
-    line("  " + name, [&](const PhaseTiming& p) {
+  for (const auto& named : timing.phases.at(0).parts) {
+    line("  " + named.first, [&](const PhaseTiming& p) {
       const auto part = std::find_if(p.parts.begin(), p.parts.end(),
-                                     [&](const auto& entry) { return entry.first == name; });
+                                     [&](const auto& entry) { return entry.first == named.first; });
       return part == p.parts.end() ? "-" : fmt::format("{:.2f}", part->second);
     });
   }

@@ -16,7 +16,8 @@ double share_of(double got, double wanted, double sigma, double limit) {
   const double error = std::abs(got - wanted);
   if (error == 0) return 0;
   const double share = error / (sigma * limit);
-  return std::isfinite(share) ? share : infinity;
+  if (!std::isfinite(share)) return infinity;
+  return share;
 }
 
 const TensorVerdict* verdict_on(const Verdict& verdict, const std::string& key) {

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <limits>
 #include <map>
 
 #include "tools/report/html_page.h"
@@ -33,7 +34,8 @@ struct Axes {
 };
 
 Axes axes_of(const std::vector<TrainingCurve>& curves) {
-  Axes axes{1, INFINITY, -INFINITY};
+  constexpr double infinity = std::numeric_limits<double>::infinity();
+  Axes axes{1, infinity, -infinity};
   for (const TrainingCurve& curve : curves) {
     for (const auto* points : {&curve.training, &curve.validation}) {
       for (const TrainingCurve::Point& point : *points) {

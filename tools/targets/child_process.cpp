@@ -17,8 +17,6 @@
 
 #include "tools/targets/target.h"
 
-extern char** environ;
-
 namespace pairedhead {
 namespace {
 

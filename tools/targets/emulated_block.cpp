@@ -21,7 +21,8 @@ void run_emulated_block(const Parameters& parameters, const Arrays& inputs, Arra
 
   const bool paired = parameters.word("layer") == "P";
   const int tokens = extent("T"), head_dim = extent("D");
-  const auto factors = static_cast<std::size_t>(tokens * head_dim * (paired ? 2 : 1));
+  const auto factors =
+      static_cast<std::size_t>(tokens) * static_cast<std::size_t>(head_dim) * (paired ? 2u : 1u);
   std::vector<std::uint16_t> cosine(factors), sine(factors);
   rotary_table(inputs.at("frequency").as<float>(), tokens, head_dim, paired, cosine.data(),
                sine.data());

@@ -114,7 +114,8 @@ void rotary(const Parameters&, const Arrays& inputs, Arrays& outputs) {
 void unrotated(gpu::emulated::QkPrepareProblem problem, const char* input, const Arrays& inputs,
                Arrays& outputs) {
   constexpr std::uint16_t one = 0x3f80;
-  const auto table = static_cast<std::size_t>(problem.tokens * problem.head_dim);
+  const auto table =
+      static_cast<std::size_t>(problem.tokens) * static_cast<std::size_t>(problem.head_dim);
   piece(problem, Bits(table, one).data(), Bits(table, 0).data(), input, inputs, outputs);
 }
 

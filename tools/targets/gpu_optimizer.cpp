@@ -1,4 +1,5 @@
 #include <algorithm>
+#include <utility>
 
 #include "gpu/kernels/adam.h"
 #include "gpu/kernels/cautious_split.h"
@@ -40,7 +41,7 @@ struct InPlace {
   std::size_t bytes;
 };
 std::function<void(cudaStream_t)> copies(std::vector<InPlace> all) {
-  return [=](cudaStream_t stream) {
+  return [all = std::move(all)](cudaStream_t stream) {
     for (const InPlace& copy : all) {
       CUDA_CHECK(cudaMemcpyAsync(copy.to, copy.from, copy.bytes, cudaMemcpyDeviceToDevice, stream));
     }

@@ -111,7 +111,7 @@ ComponentResult run_plan(const Component& component, Target& target,
   const auto run = [&](std::size_t n) {
     return runner.run(plan[n], plan.size() == 1 || n % twice_every == 0);
   };
-  const auto take = [&](std::size_t, CaseResult outcome) {
+  const auto take = [&](std::size_t, const CaseResult& outcome) {
     note(result, outcome);
     if (!outcome.verdict.holds() && !first_failure) first_failure = outcome;
     return !on_case || on_case(outcome);
