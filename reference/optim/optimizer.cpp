@@ -185,12 +185,12 @@ void adam_update(Tensor<double>& parameter, AdamMoments& moments, const Tensor<d
   require_shape("first moment", moments.first, parameter.shape());
   require_shape("second moment", moments.second, parameter.shape());
   ++moments.updates;
-  const AdamSettings element = {
-      .beta1 = settings.betas.beta1,
-      .beta2 = settings.betas.beta2,
-      .learning_rate = adam_base_rate * learning_rate * settings.learning_rate_multiplier,
-      .weight_decay = adam_weight_decay * settings.weight_decay_multiplier,
-      .updates = moments.updates};
+  const AdamFactors factors(
+      {.beta1 = settings.betas.beta1,
+       .beta2 = settings.betas.beta2,
+       .learning_rate = adam_base_rate * learning_rate * settings.learning_rate_multiplier,
+       .weight_decay = adam_weight_decay * settings.weight_decay_multiplier,
+       .updates = moments.updates});
   const auto take = [&](Index i, double p, double m, double v) {
     parameter[i] = p;
     moments.first[i] = m;
@@ -199,12 +199,12 @@ void adam_update(Tensor<double>& parameter, AdamMoments& moments, const Tensor<d
   for (Index i = 0; i < parameter.size(); ++i) {
     const double p = parameter[i], m = moments.first[i], v = moments.second[i];
     if (storage == Storage::exact) {
-      const auto moved = adam_update(AdamState<double>{p, m, v}, gradient[i], element);
+      const auto moved = adam_update(AdamState<double>{p, m, v}, gradient[i], factors);
       take(i, moved.parameter, moved.first, moved.second);
     } else {
       const auto moved =
           adam_step({static_cast<float>(p), static_cast<float>(m), static_cast<float>(v)},
-                    static_cast<float>(gradient[i]), element, settings.storage);
+                    static_cast<float>(gradient[i]), factors, settings.storage);
       take(i, static_cast<double>(moved.parameter), static_cast<double>(moved.first),
            static_cast<double>(moved.second));
     }
