@@ -73,8 +73,9 @@ Tensor<Scalar> input_weights(const Tensor<Scalar>& qkvo) {
 }
 template <class Scalar>
 Tensor<Scalar> output_weights(const Tensor<Scalar>& qkvo) {
-  const Tensor<Scalar> o = rows(qkvo, qkvo.dim(0) / 4 * 3, qkvo.dim(0) / 4);
-  return mutated(Mutant::output_projection_transposed) ? transposed(o) : o;
+  Tensor<Scalar> o = rows(qkvo, qkvo.dim(0) / 4 * 3, qkvo.dim(0) / 4);
+  if (mutated(Mutant::output_projection_transposed)) return transposed(o);
+  return o;
 }
 
 QkPrepareSettings prepare_settings(const AttentionLayerSettings& settings) {
