@@ -6,6 +6,7 @@
 
 #include "reference/model.h"
 #include "reference/mutant.h"
+#include "reference/rows.h"
 #include "reference/schedule.h"
 #include "reference/sharding.h"
 #include "reference/side_by_side.h"
@@ -117,33 +118,20 @@ Tensor<double> mean_over_ranks(const std::vector<ParameterSet<double>>& ranks,
   return info.dtype == DType::bf16 ? rounding.bf16(std::move(sum)) : sum;
 }
 
-Tensor<double> rows_of(const Tensor<double>& tensor, const Owned& owned) {
-  Shape shape = tensor.shape();
-  const Index width = tensor.size() / shape[0];
-  shape[0] = owned.rows;
-  Tensor<double> rows(shape);
-  std::copy_n(tensor.data() + owned.first_row * width, rows.size(), rows.data());
-  return rows;
-}
-
-void put_rows(const Tensor<double>& rows, const Owned& owned, Tensor<double>& tensor) {
-  const Index width = tensor.size() / tensor.dim(0);
-  std::copy_n(rows.data(), rows.size(), tensor.data() + owned.first_row * width);
-}
-
 // Every rank updates the rows that it owns, with the state that it alone holds.
 void adam_on_shards(Tensor<double>& parameter, AdamMoments& moments, const Tensor<double>& gradient,
                     const AdamParameter& settings, double learning_rate, Storage storage,
                     const std::vector<Owned>& shards) {
   const Tensor<double> before = parameter;
   const AdamMoments held = moments;
-  for (const Owned& owned : shards) {
-    Tensor<double> rows = rows_of(before, owned);
-    AdamMoments state{rows_of(held.first, owned), rows_of(held.second, owned), held.updates};
-    adam_update(rows, state, rows_of(gradient, owned), settings, learning_rate, storage);
-    put_rows(rows, owned, parameter);
-    put_rows(state.first, owned, moments.first);
-    put_rows(state.second, owned, moments.second);
+  for (const auto& [first, count] : shards) {
+    Tensor<double> rows = rows_of(before, first, count);
+    AdamMoments state{rows_of(held.first, first, count), rows_of(held.second, first, count),
+                      held.updates};
+    adam_update(rows, state, rows_of(gradient, first, count), settings, learning_rate, storage);
+    put_rows(rows, first, parameter);
+    put_rows(state.first, first, moments.first);
+    put_rows(state.second, first, moments.second);
     moments.updates = state.updates;
   }
 }

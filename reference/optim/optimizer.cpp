@@ -11,6 +11,7 @@
 #include "reference/optim/cautious_split.h"
 #include "reference/optim/momentum.h"
 #include "reference/optim/polar_express.h"
+#include "reference/rows.h"
 #include "reference/scalar.h"
 
 namespace pairedhead::reference {
@@ -24,22 +25,6 @@ void require_parameter(const Shape& shape) {
     throw InputError("parameter: expected shape [rows, columns], none of them 0, got " +
                      to_string(shape));
   }
-}
-
-// Rows [first, first + count) of a tensor of one or two axes.
-template <class Scalar>
-Tensor<Scalar> rows_of(const Tensor<Scalar>& x, Index first, Index count) {
-  Shape shape = x.shape();
-  const Index width = x.size() / shape[0];
-  shape[0] = count;
-  Tensor<Scalar> part(shape);
-  std::copy_n(x.data() + first * width, part.size(), part.data());
-  return part;
-}
-
-template <class Scalar>
-void put_rows(const Tensor<Scalar>& part, Index first, Tensor<Scalar>& x) {
-  std::copy_n(part.data(), part.size(), x.data() + first * (x.size() / x.dim(0)));
 }
 
 // Rows of each of the matrices that a parameter holds one below the other.
