@@ -5,20 +5,13 @@
 #include "reference/lambda_linear.h"
 #include "reference/mutant.h"
 #include "reference/output_gate.h"
+#include "reference/rows.h"
 #include "reference/scalar.h"
 #include "reference/stored.h"
 #include "reference/value_mix.h"
 
 namespace pairedhead::reference {
 namespace {
-
-// Rows [first, first + count) of a matrix.
-template <class Scalar>
-Tensor<Scalar> rows(const Tensor<Scalar>& matrix, Index first, Index count) {
-  Tensor<Scalar> part({count, matrix.dim(1)});
-  std::copy_n(&matrix(first, 0), part.size(), part.data());
-  return part;
-}
 
 template <class Scalar>
 Tensor<Scalar> stacked(const Tensor<Scalar>& top, const Tensor<Scalar>& bottom) {
@@ -69,12 +62,13 @@ void add(const Tensor<Scalar>& x, Tensor<Scalar>& sum) {
 // Wb[0:3C] and Wb[3C:4C] as their products read them.
 template <class Scalar>
 Tensor<Scalar> input_weights(const Tensor<Scalar>& qkvo) {
-  return rows(qkvo, 0, qkvo.dim(0) / 4 * 3);
+  return rows_of(qkvo, 0, qkvo.dim(0) / 4 * 3);
 }
 template <class Scalar>
 Tensor<Scalar> output_weights(const Tensor<Scalar>& qkvo) {
-  const Tensor<Scalar> o = rows(qkvo, qkvo.dim(0) / 4 * 3, qkvo.dim(0) / 4);
-  return mutated(Mutant::output_projection_transposed) ? transposed(o) : o;
+  Tensor<Scalar> o = rows_of(qkvo, qkvo.dim(0) / 4 * 3, qkvo.dim(0) / 4);
+  if (mutated(Mutant::output_projection_transposed)) return transposed(o);
+  return o;
 }
 
 QkPrepareSettings prepare_settings(const AttentionLayerSettings& settings) {

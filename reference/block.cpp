@@ -1,7 +1,6 @@
 #include "reference/block.h"
 
 #include "reference/mix_norm.h"
-#include "reference/mlp.h"
 #include "reference/mutant.h"
 #include "reference/rms_norm.h"
 #include "reference/scalar.h"
@@ -56,7 +55,8 @@ Tensor<Scalar> block(const BlockStreams<Scalar>& streams, const BlockWeights<Sca
       tape.mlp_input = stored(rms_norm(tape.attended), rounding, 4);
     }
   }
-  Tensor<Scalar> out = mlp(tape.mlp_input, weights.c_fc, weights.c_proj, rounding.split(5));
+  Tensor<Scalar> out =
+      mlp(tape.mlp_input, weights.c_fc, weights.c_proj, rounding.split(5), tape.mlp);
   return sum(tape.attended, stored(std::move(out), rounding, 6));
 }
 
@@ -68,7 +68,7 @@ BlockGradients<Scalar> block_backward(const BlockStreams<Scalar>& streams,
                                       const Tensor<Scalar>& grad_out, Rounding rounding) {
   BlockGradients<Scalar> grad;
   MlpGradients<Scalar> mlp =
-      mlp_backward(tape.mlp_input, weights.c_fc, weights.c_proj, grad_out, rounding.split(5));
+      mlp_backward(tape.mlp_input, weights.c_fc, weights.c_proj, grad_out, tape.mlp);
   grad.c_fc = std::move(mlp.c_fc);
   grad.c_proj = std::move(mlp.c_proj);
 

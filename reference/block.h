@@ -1,6 +1,7 @@
 #pragma once
 
 #include "reference/attention_layer.h"
+#include "reference/mlp.h"
 
 // One layer of the trunk (SPEC §3.3.1-4): skip, mix, attention, MLP.
 
@@ -38,6 +39,7 @@ struct BlockTape {
   AttentionLayerTape<Scalar> layer;
   Tensor<Scalar> attended;   // after attention's output is added
   Tensor<Scalar> mlp_input;  // rms(attended); a without attention
+  MlpTape<Scalar> mlp;
 };
 
 // The stream after the layer, [T, C]. M points: the stream after the mix and after attention, which

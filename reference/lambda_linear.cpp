@@ -1,5 +1,7 @@
 #include "reference/lambda_linear.h"
 
+#include <utility>
+
 #include "reference/dot.h"
 #include "reference/linear.h"
 #include "reference/mutant.h"
@@ -17,9 +19,9 @@ Tensor<Scalar> scaled(const Scalar& factor, Tensor<Scalar> x) {
 }  // namespace
 
 template <class Scalar>
-Tensor<Scalar> lambda_linear(const Tensor<Scalar>& a, const Tensor<Scalar>& w, const Scalar& lambda,
+Tensor<Scalar> lambda_linear(const Tensor<Scalar>& a, Tensor<Scalar> w, const Scalar& lambda,
                              Rounding rounding) {
-  return linear(a, rounding.bf16(scaled(lambda, w)));
+  return linear(a, rounding.bf16(scaled(lambda, std::move(w))));
 }
 
 template <class Scalar>
@@ -39,11 +41,11 @@ LambdaLinearGradients<Scalar> lambda_linear_backward(const Tensor<Scalar>& a,
   return {std::move(grad.x), std::move(grad.w), grad_lambda};
 }
 
-#define INSTANTIATE(Scalar)                                                               \
-  template Tensor<Scalar> lambda_linear(const Tensor<Scalar>&, const Tensor<Scalar>&,     \
-                                        const Scalar&, Rounding);                         \
-  template LambdaLinearGradients<Scalar> lambda_linear_backward(                          \
-      const Tensor<Scalar>&, const Tensor<Scalar>&, const Scalar&, const Tensor<Scalar>&, \
+#define INSTANTIATE(Scalar)                                                                   \
+  template Tensor<Scalar> lambda_linear(const Tensor<Scalar>&, Tensor<Scalar>, const Scalar&, \
+                                        Rounding);                                            \
+  template LambdaLinearGradients<Scalar> lambda_linear_backward(                              \
+      const Tensor<Scalar>&, const Tensor<Scalar>&, const Scalar&, const Tensor<Scalar>&,     \
       Rounding);
 INSTANTIATE(double)
 INSTANTIATE(Magnitude)

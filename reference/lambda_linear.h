@@ -8,7 +8,7 @@ namespace pairedhead::reference {
 // SPEC §3.6.1, §3.6.8: u = Lin(a, W'), W' = lambda * w. a: [T, K]; w: [N, K]; u: [T, N]; lambda
 // fp32. M point: W'. Throws InputError on shapes that do not fit.
 template <class Scalar>
-Tensor<Scalar> lambda_linear(const Tensor<Scalar>& a, const Tensor<Scalar>& w, const Scalar& lambda,
+Tensor<Scalar> lambda_linear(const Tensor<Scalar>& a, Tensor<Scalar> w, const Scalar& lambda,
                              Rounding rounding);
 
 template <class Scalar>

@@ -11,20 +11,26 @@ namespace {
 
 using RowMajor = Eigen::Matrix<double, Eigen::Dynamic, Eigen::Dynamic, Eigen::RowMajor>;
 
-// product = left * right, in blocks of its longer axis. These are cut by the shape alone, so that
-// results do not depend on the threads.
+// What is added to the product, which is zero: assigned, it would be cleared once more.
 template <class Left, class Right>
 void multiply_in_blocks(const Left& left, const Right& right, Eigen::Map<RowMajor> product) {
-  constexpr Index block = 128;
+  constexpr Index block = 128, small = 1 << 23;
+  // For one thread, whole: a block would prepare the factor that it shares with the others anew.
+  if (product.size() * left.cols() <= small) {
+    product.noalias() += left * right;
+    return;
+  }
+  // Blocks of the longer axis, cut by the shape alone, so that results do not depend on the
+  // threads.
   const bool by_rows = product.rows() >= product.cols();
   const Index length = by_rows ? product.rows() : product.cols();
-#pragma omp parallel for schedule(dynamic) if (product.size() * left.cols() > 1 << 23)
+#pragma omp parallel for schedule(dynamic)
   for (Index first = 0; first < length; first += block) {
     const Index count = std::min(block, length - first);
     if (by_rows) {
-      product.middleRows(first, count).noalias() = left.middleRows(first, count) * right;
+      product.middleRows(first, count).noalias() += left.middleRows(first, count) * right;
     } else {
-      product.middleCols(first, count).noalias() = left * right.middleCols(first, count);
+      product.middleCols(first, count).noalias() += left * right.middleCols(first, count);
     }
   }
 }

@@ -23,4 +23,18 @@ MlpGradients<Scalar> mlp_backward(const Tensor<Scalar>& a, const Tensor<Scalar>&
                                   const Tensor<Scalar>& c_proj, const Tensor<Scalar>& grad_out,
                                   Rounding rounding);
 
+// The same two for whoever keeps what the first has made until the second reads it.
+template <class Scalar>
+struct MlpTape {
+  Tensor<Scalar> p, h;                    // [T, F]
+  Rounding rounding = Rounding::exact();  // what draws on after them
+};
+template <class Scalar>
+Tensor<Scalar> mlp(const Tensor<Scalar>& a, const Tensor<Scalar>& c_fc,
+                   const Tensor<Scalar>& c_proj, Rounding rounding, MlpTape<Scalar>& tape);
+template <class Scalar>
+MlpGradients<Scalar> mlp_backward(const Tensor<Scalar>& a, const Tensor<Scalar>& c_fc,
+                                  const Tensor<Scalar>& c_proj, const Tensor<Scalar>& grad_out,
+                                  const MlpTape<Scalar>& tape);
+
 }  // namespace pairedhead::reference

@@ -55,6 +55,11 @@ class Tensor {
   Tensor() = default;
   explicit Tensor(Shape shape, Scalar fill = Scalar(0))
       : shape_(std::move(shape)), values_(static_cast<std::size_t>(element_count(shape_)), fill) {}
+  // A copy of the values, which must be as many as the shape has elements.
+  Tensor(Shape shape, std::span<const Scalar> values)
+      : shape_(std::move(shape)), values_(values.begin(), values.end()) {
+    assert(element_count(shape_) == size());
+  }
 
   // The same values in the same order under another shape. Throws InputError unless it has as many
   // elements.

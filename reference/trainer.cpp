@@ -6,6 +6,7 @@
 
 #include "reference/model.h"
 #include "reference/mutant.h"
+#include "reference/rows.h"
 #include "reference/schedule.h"
 #include "reference/sharding.h"
 #include "reference/side_by_side.h"
@@ -87,22 +88,34 @@ void add(Tensor<double>& sum, const Tensor<double>& part) {
   for (Index i = 0; i < sum.size(); ++i) sum[i] += part[i];
 }
 
-// Adds to the gradients of one rank; they are held in the parameters' dtype (SPEC §9.2). `part` is
-// used up.
-void accumulate(ParameterSet<double>& sum, ParameterSet<double> part,
-                const std::vector<ParameterInfo>& table, Rounding rounding) {
+// What a pass adds to the gradients of its rank, which are held in the parameters' dtype (SPEC
+// §9.2).
+struct Contribution {
+  ParameterSet<double> gradients;
+  ParameterSet<double>& sum;
+  Rounding rounding;
+};
+
+// Adds one after the other, parameter by parameter: a sum stays in the cache until all have added
+// to it.
+void accumulate(std::vector<Contribution> contributions, const std::vector<ParameterInfo>& table) {
+  for (Contribution& added : contributions) {
+    for (const auto& [name, gradient] : added.gradients) added.sum.try_emplace(name);
+  }
   side_by_side(static_cast<Index>(table.size()), true, [&](Index number) {
     const auto i = static_cast<std::size_t>(number);
-    const auto added = part.find(table[i].name);
-    if (added == part.end()) return;
-    const auto held = sum.find(table[i].name);
-    if (held != sum.end()) add(added->second, held->second);
-    if (table[i].dtype == DType::bf16) {
-      added->second = rounding.split(i).bf16(std::move(added->second));
+    for (Contribution& added : contributions) {
+      const auto gradient = added.gradients.find(table[i].name);
+      if (gradient == added.gradients.end()) continue;
+      Tensor<double>& sum = added.sum.at(table[i].name);
+      if (sum.size() == 0) {
+        sum = std::move(gradient->second);
+      } else {
+        add(sum, gradient->second);
+      }
+      if (table[i].dtype == DType::bf16) sum = added.rounding.split(i).bf16(std::move(sum));
     }
-    if (held != sum.end()) held->second = std::move(added->second);
   });
-  sum.merge(part);
 }
 
 // The mean of one parameter's gradient over the ranks (SPEC §9.4); empty where there is none.
@@ -117,33 +130,20 @@ Tensor<double> mean_over_ranks(const std::vector<ParameterSet<double>>& ranks,
   return info.dtype == DType::bf16 ? rounding.bf16(std::move(sum)) : sum;
 }
 
-Tensor<double> rows_of(const Tensor<double>& tensor, const Owned& owned) {
-  Shape shape = tensor.shape();
-  const Index width = tensor.size() / shape[0];
-  shape[0] = owned.rows;
-  Tensor<double> rows(shape);
-  std::copy_n(tensor.data() + owned.first_row * width, rows.size(), rows.data());
-  return rows;
-}
-
-void put_rows(const Tensor<double>& rows, const Owned& owned, Tensor<double>& tensor) {
-  const Index width = tensor.size() / tensor.dim(0);
-  std::copy_n(rows.data(), rows.size(), tensor.data() + owned.first_row * width);
-}
-
 // Every rank updates the rows that it owns, with the state that it alone holds.
 void adam_on_shards(Tensor<double>& parameter, AdamMoments& moments, const Tensor<double>& gradient,
                     const AdamParameter& settings, double learning_rate, Storage storage,
                     const std::vector<Owned>& shards) {
   const Tensor<double> before = parameter;
   const AdamMoments held = moments;
-  for (const Owned& owned : shards) {
-    Tensor<double> rows = rows_of(before, owned);
-    AdamMoments state{rows_of(held.first, owned), rows_of(held.second, owned), held.updates};
-    adam_update(rows, state, rows_of(gradient, owned), settings, learning_rate, storage);
-    put_rows(rows, owned, parameter);
-    put_rows(state.first, owned, moments.first);
-    put_rows(state.second, owned, moments.second);
+  for (const auto& [first, count] : shards) {
+    Tensor<double> rows = rows_of(before, first, count);
+    AdamMoments state{rows_of(held.first, first, count), rows_of(held.second, first, count),
+                      held.updates};
+    adam_update(rows, state, rows_of(gradient, first, count), settings, learning_rate, storage);
+    put_rows(rows, first, parameter);
+    put_rows(state.first, first, moments.first);
+    put_rows(state.second, first, moments.second);
     moments.updates = state.updates;
   }
 }
@@ -251,15 +251,18 @@ Accumulated accumulate_step(const TrainerState& state, const std::vector<ScoredS
       done[static_cast<std::size_t>(i)] = run_pass(
           state, sequences[static_cast<std::size_t>(first + i)], first + i, model, settings);
     });
+    std::vector<Contribution> contributions;
     for (Index i = 0; i < at_once; ++i) {
       Pass& pass = done[static_cast<std::size_t>(i)];
       const Index number = first + i;
       sum.losses.objective += share * pass.losses.objective;
       sum.losses.next_token += share * pass.losses.next_token;
       const auto part = accumulation_part + static_cast<std::uint64_t>(number);
-      accumulate(sum.ranks[static_cast<std::size_t>(number % settings.ranks)],
-                 std::move(pass.gradients), table, rounding_of(settings, state.step, part));
+      contributions.push_back({std::move(pass.gradients),
+                               sum.ranks[static_cast<std::size_t>(number % settings.ranks)],
+                               rounding_of(settings, state.step, part)});
     }
+    accumulate(std::move(contributions), table);
   }
   sum.losses.floor = floor_of(sequences);
   return sum;
@@ -368,15 +371,17 @@ StepLosses train_step(TrainerState& state, const std::vector<ScoredSequence>& se
   Accumulated step = accumulate_step(state, sequences, table, settings);
 
   const bool adam_step = state.step % 2 == 1 || mutated(Mutant::adam_every_step);
+  std::vector<Contribution> contributions;
   for (std::size_t rank = 0; rank < step.ranks.size(); ++rank) {
     ParameterSet<double> of_adam;
     for (const ParameterInfo& info : table) {
       if (info.optimizer == Optimizer::adam) of_adam.insert(step.ranks[rank].extract(info.name));
     }
     if (mutated(Mutant::even_gradients_dropped)) state.pending[rank].clear();
-    accumulate(state.pending[rank], std::move(of_adam), table,
-               rounding_of(settings, state.step, accumulation_part + 64 + rank));
+    contributions.push_back({std::move(of_adam), state.pending[rank],
+                             rounding_of(settings, state.step, accumulation_part + 64 + rank)});
   }
+  accumulate(std::move(contributions), table);
 
   const bool split_now = state.step == split_step(config.schedule);
   if (split_now && mutated(Mutant::split_before_update)) split_embedding(state);

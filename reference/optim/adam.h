@@ -13,6 +13,16 @@ struct AdamSettings {
   Index updates = 1;             // t: updates applied to this parameter, this one included
 };
 
+// What all elements share of it, for one of the powers of a beta takes longer than an element does.
+struct AdamFactors {
+  // Throws InputError unless updates >= 1.
+  AdamFactors(const AdamSettings& settings);
+
+  AdamSettings settings;
+  double step_size;  // of the first moment
+  double decay;      // of the parameter, where it is kept
+};
+
 // One element's parameter and moments.
 template <class Number>
 struct AdamState {
@@ -29,14 +39,13 @@ struct AdamState {
 //   Single  as defined: IEEE fp32 operations in this order, each rounded to nearest, none
 //           contracted, denormals kept
 //   double  exact: the same without the roundings
-// Throws InputError unless updates >= 1.
 template <class Number>
 AdamState<Number> adam_update(const AdamState<Number>& state, const Number& gradient,
-                              const AdamSettings& settings);
+                              const AdamFactors& factors);
 
 // The same as defined, the parameter stored as `storage`, bf16 (to nearest, ties to even) or fp32:
 // the same bits everywhere. Throws InputError on another storage.
 AdamState<float> adam_step(const AdamState<float>& state, float gradient,
-                           const AdamSettings& settings, DType storage);
+                           const AdamFactors& factors, DType storage);
 
 }  // namespace pairedhead::reference

@@ -11,6 +11,7 @@
 #include "reference/optim/cautious_split.h"
 #include "reference/optim/momentum.h"
 #include "reference/optim/polar_express.h"
+#include "reference/rows.h"
 #include "reference/scalar.h"
 
 namespace pairedhead::reference {
@@ -24,22 +25,6 @@ void require_parameter(const Shape& shape) {
     throw InputError("parameter: expected shape [rows, columns], none of them 0, got " +
                      to_string(shape));
   }
-}
-
-// Rows [first, first + count) of a tensor of one or two axes.
-template <class Scalar>
-Tensor<Scalar> rows_of(const Tensor<Scalar>& x, Index first, Index count) {
-  Shape shape = x.shape();
-  const Index width = x.size() / shape[0];
-  shape[0] = count;
-  Tensor<Scalar> part(shape);
-  std::copy_n(x.data() + first * width, part.size(), part.data());
-  return part;
-}
-
-template <class Scalar>
-void put_rows(const Tensor<Scalar>& part, Index first, Tensor<Scalar>& x) {
-  std::copy_n(part.data(), part.size(), x.data() + first * (x.size() / x.dim(0)));
 }
 
 // Rows of each of the matrices that a parameter holds one below the other.
@@ -185,12 +170,12 @@ void adam_update(Tensor<double>& parameter, AdamMoments& moments, const Tensor<d
   require_shape("first moment", moments.first, parameter.shape());
   require_shape("second moment", moments.second, parameter.shape());
   ++moments.updates;
-  const AdamSettings element = {
-      .beta1 = settings.betas.beta1,
-      .beta2 = settings.betas.beta2,
-      .learning_rate = adam_base_rate * learning_rate * settings.learning_rate_multiplier,
-      .weight_decay = adam_weight_decay * settings.weight_decay_multiplier,
-      .updates = moments.updates};
+  const AdamFactors factors(
+      {.beta1 = settings.betas.beta1,
+       .beta2 = settings.betas.beta2,
+       .learning_rate = adam_base_rate * learning_rate * settings.learning_rate_multiplier,
+       .weight_decay = adam_weight_decay * settings.weight_decay_multiplier,
+       .updates = moments.updates});
   const auto take = [&](Index i, double p, double m, double v) {
     parameter[i] = p;
     moments.first[i] = m;
@@ -199,12 +184,12 @@ void adam_update(Tensor<double>& parameter, AdamMoments& moments, const Tensor<d
   for (Index i = 0; i < parameter.size(); ++i) {
     const double p = parameter[i], m = moments.first[i], v = moments.second[i];
     if (storage == Storage::exact) {
-      const auto moved = adam_update(AdamState<double>{p, m, v}, gradient[i], element);
+      const auto moved = adam_update(AdamState<double>{p, m, v}, gradient[i], factors);
       take(i, moved.parameter, moved.first, moved.second);
     } else {
       const auto moved =
           adam_step({static_cast<float>(p), static_cast<float>(m), static_cast<float>(v)},
-                    static_cast<float>(gradient[i]), element, settings.storage);
+                    static_cast<float>(gradient[i]), factors, settings.storage);
       take(i, static_cast<double>(moved.parameter), static_cast<double>(moved.first),
            static_cast<double>(moved.second));
     }

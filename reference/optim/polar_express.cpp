@@ -4,6 +4,7 @@
 #include <cmath>
 #include <utility>
 
+#include "reference/dot.h"
 #include "reference/matrix_product.h"
 #include "reference/mutant.h"
 #include "reference/scalar.h"
@@ -58,12 +59,8 @@ Tensor<Scalar> gram(const Tensor<Scalar>& x) {
 // The functions of the header, drawing on from a Rounding instead of each beginning it anew.
 template <class Scalar>
 Tensor<Scalar> normalise(const Tensor<Scalar>& direction, Rounding& rounding) {
-  Tensor<Scalar> x = is_tall(direction) ? transposed(direction) : direction;
-  Scalar squares(0.0);
-  for (Scalar& value : x.values()) {
-    value = rounding.bf16(value);
-    squares += value * value;
-  }
+  Tensor<Scalar> x = rounding.bf16(is_tall(direction) ? transposed(direction) : direction);
+  const Scalar squares = dot(x, x);
   const double safety = mutated(Mutant::polar_without_safety) ? 1.0 : 1.02;
   Scalar divisor = sqrt(squares) * Scalar(safety) + Scalar(1e-6);
   if (mutated(Mutant::polar_norm_of_rows)) {
@@ -78,22 +75,21 @@ Tensor<Scalar> iterate(const Tensor<Scalar>& x, const PolarCoefficients& coeffic
                        Rounding& rounding) {
   auto [a, b, c] = coefficients;
   if (mutated(Mutant::polar_coefficients_exchanged)) std::swap(b, c);
-  Tensor<Scalar> first = gram(x);
-  for (Scalar& value : first.values()) value = rounding.bf16(value);
+  const Tensor<Scalar> first = rounding.bf16(gram(x));
   Tensor<Scalar> second = gram(first);
   for (Index i = 0; i < second.size(); ++i) {
-    second[i] = rounding.bf16(Scalar(b) * first[i] + Scalar(c) * second[i]);
+    second[i] = Scalar(b) * first[i] + Scalar(c) * second[i];
   }
+  second = rounding.bf16(std::move(second));
   if (mutated(Mutant::polar_half_unmirrored)) {
     for (Index i = 0; i < second.dim(0); ++i) {
       for (Index j = i + 1; j < second.dim(1); ++j) second(i, j) = Scalar(0.0);
     }
   }
   Tensor<Scalar> y = times(second, x);
-  for (Index i = 0; i < y.size(); ++i) {
-    const Scalar moved = fused ? y[i] : rounding.bf16(y[i]);
-    y[i] = mutated(Mutant::polar_without_linear_term) ? moved : Scalar(a) * x[i] + moved;
-  }
+  if (!fused) y = rounding.bf16(std::move(y));
+  if (mutated(Mutant::polar_without_linear_term)) return y;
+  for (Index i = 0; i < y.size(); ++i) y[i] = Scalar(a) * x[i] + y[i];
   return y;
 }
 
@@ -121,7 +117,7 @@ Tensor<Scalar> polar_express(const Tensor<Scalar>& direction, bool fused, Roundi
   Tensor<Scalar> x = normalise(direction, rounding);
   const std::size_t iterations = mutated(Mutant::polar_four_iterations) ? 4 : 5;
   for (std::size_t i = 0; i < iterations; ++i) {
-    for (Scalar& value : x.values()) value = rounding.bf16(value);
+    x = rounding.bf16(std::move(x));
     const std::size_t step = mutated(Mutant::polar_first_coefficients_kept) ? 0 : i;
     x = iterate(x, polar_coefficients[step], fused, rounding);
   }

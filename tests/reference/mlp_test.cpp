@@ -2,6 +2,8 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
+
 #include "reference/relu_squared.h"
 #include "tests/reference/support.h"
 
@@ -55,6 +57,21 @@ TEST(Mlp, RoundsWhatItStores) {
     EXPECT_EQ(out[i], h[i]);
     EXPECT_EQ(grad.a[i], dp[i]);
   }
+}
+
+// Also where it draws: dh goes on where h ended.
+TEST(Mlp, TapeChangesNoBit) {
+  const Case c = make_case(6);
+  const Rounding rounding = Rounding::stochastic(7);
+  MlpTape<double> tape;
+  const auto out = mlp(c.a, c.c_fc, c.c_proj, rounding, tape);
+  const auto alone = mlp(c.a, c.c_fc, c.c_proj, rounding);
+  EXPECT_TRUE(std::ranges::equal(out.values(), alone.values()));
+  const auto grad = mlp_backward(c.a, c.c_fc, c.c_proj, c.g, tape);
+  const auto again = mlp_backward(c.a, c.c_fc, c.c_proj, c.g, rounding);
+  EXPECT_TRUE(std::ranges::equal(grad.a.values(), again.a.values()));
+  EXPECT_TRUE(std::ranges::equal(grad.c_fc.values(), again.c_fc.values()));
+  EXPECT_TRUE(std::ranges::equal(grad.c_proj.values(), again.c_proj.values()));
 }
 
 TEST(Mlp, BackwardIsTheTransposedDerivative) {
