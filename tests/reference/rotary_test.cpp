@@ -67,9 +67,10 @@ TEST(Rotary, StartFrequenciesAreTheNearestFloats) {  // SPEC §3.4
   for (const Index head_dim : {8, 16, 20, 64, 128}) {
     const RotaryState state = rotary_start(head_dim);
     ASSERT_EQ(static_cast<Index>(state.frequency.size()), head_dim);
-    for (Index m = 0; m < head_dim / 4; ++m) {
+    const Index pairs = head_dim / 4;
+    for (Index m = 0; m < pairs; ++m) {
       const Float128 exact =
-          powq(1024, -Float128(static_cast<double>(m)) / static_cast<double>(head_dim / 4 - 1));
+          powq(1024, -Float128(static_cast<double>(m)) / static_cast<double>(pairs - 1));
       const float is = state.frequency[static_cast<std::size_t>(2 * m)];
       const Float128 error = fabsq(Float128(is) - exact);
       EXPECT_LE(static_cast<double>(error), static_cast<double>(std::nextafter(is, 2.0f) - is) / 2);

@@ -11,8 +11,8 @@ namespace pairedhead::testing {
 namespace {
 
 // One output [2, 4] of the given dtype whose rounded draws are y* plus or minus `noise`, in turn.
-Component two_rows(DType dtype, std::vector<double> exact, std::vector<double> noise,
-                   std::vector<double> magnitude) {
+Component two_rows(DType dtype, const std::vector<double>& exact, const std::vector<double>& noise,
+                   const std::vector<double>& magnitude) {
   const auto tensor = [](const std::vector<double>& values) {
     Tensor<double> t({2, 4});
     for (Index i = 0; i < 8; ++i) t[i] = values[static_cast<std::size_t>(i)];
