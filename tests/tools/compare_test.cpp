@@ -80,24 +80,6 @@ TEST(Compare, OutputsInFloat32AreStoredAsTheComponentDoes) {
             compare({golden}, {batch_of(result.outputs)})[0].verdict.worst.max);
 }
 
-// A unit of the last ReLU is off by so little that one honest rounding in ten switches it on: the
-// emulated target does, and none of the 32 draws of this seed.
-TEST(Compare, AnIsolatedFailureIsJudgedAgainAsVerifyDoes) {
-  const Component& model = component_named("model");
-  const PlannedCase rare{
-      Parameters::parse("D=8 F=8 H=2 T=4 V=8 backout=0 documents=4 head=bf16 horizons=1 "
-                        "layers=L2,P1,L long_window=2 pairing=strided short_window=1 skip=1,2 "
-                        "split=1 validation=0 yarn=1"),
-      251824680};
-  const CaseResult result = emulated(model, rare);
-  EXPECT_TRUE(result.verdict.holds()) << result.verdict.reason;
-  const auto compared = compare({golden_case(model, rare)}, {batch_of(result.outputs)});
-  EXPECT_TRUE(compared[0].verdict.holds()) << compared[0].verdict.reason;
-  const std::size_t last = compared[0].verdict.tensors.size() - 1;
-  EXPECT_EQ(result.verdict.tensors[last].draws, most_noise_draws);
-  EXPECT_EQ(compared[0].verdict.tensors[last].draws, most_noise_draws);
-}
-
 TEST(Compare, AWrongElementFails) {
   Arrays outputs = emulated(attention(), planned).outputs;
   outputs.at("grads/k").set(70, outputs.at("grads/k").at(70) + 1);
@@ -105,6 +87,16 @@ TEST(Compare, AWrongElementFails) {
   EXPECT_EQ(compared[0].verdict.status, Status::failed);
   EXPECT_EQ(compared[0].verdict.first_divergent()->key, "grads/k");
   EXPECT_EQ(compared[0].verdict.first_divergent()->first->indices, (std::vector<Index>{1, 0, 6}));
+  // One element may be a rare rounding: it was judged again as verify does.
+  EXPECT_EQ(compared[0].verdict.first_divergent()->draws, most_noise_draws);
+}
+
+TEST(Compare, WhatHoldsIsNotJudgedAgain) {
+  const CaseResult result = emulated(attention(), planned);
+  const auto compared = compare({golden_case(attention(), planned)}, {batch_of(result.outputs)});
+  for (const TensorVerdict& tensor : compared[0].verdict.tensors) {
+    EXPECT_EQ(tensor.draws, noise_draws) << tensor.key;
+  }
 }
 
 TEST(Compare, NanFails) {
