@@ -12,7 +12,7 @@
 namespace pairedhead::gpu {
 
 struct GateShape {
-  int tokens, heads, head_dim, width;  // T, H, D, C >= 12 (a's row stride)
+  int tokens, heads, head_dim, width;  // T, H, D, C >= 12 (a's row stride); T H <= 2^30
 };
 
 // Bytes of scratch of the backward functions (contents are not kept).
