@@ -4,9 +4,12 @@
 #include <set>
 #include <string>
 
+#include "reference/error.h"
 #include "reference/mutant.h"
+#include "tests/tools/fake_component.h"
 #include "tools/components/component.h"
 #include "tools/mutants/kill_table.h"
+#include "tools/targets/target.h"
 #include "tools/verify/calibration.h"
 
 namespace pairedhead {
@@ -24,15 +27,27 @@ TEST(Mutants, EveryRowButTheShardReaderHasOne) {
   EXPECT_EQ(covered, rows);
 }
 
-// A bug that does nothing must be reported alive: the table can say no.
+PlantedBug nothing(const std::string& component) {
+  return {"nothing", component, "own", "changes nothing", [](bool) {}};
+}
+
+// A bug that does nothing must be reported alive, where outputs are judged one by one and where
+// they are judged in stages: the table can say no.
 TEST(Mutants, AnHonestReferenceIsAlive) {
-  const auto target = make_reference_target();
-  const auto kills = kill_table({{"nothing", "qk_prepare", "own", "changes nothing", [](bool) {}}},
-                                *target, {.cases = 5, .seed = 1});
-  ASSERT_EQ(kills.size(), 1u);
-  EXPECT_FALSE(kills[0].killed);
-  EXPECT_GE(kills[0].cases, 5);
-  EXPECT_EQ(kill_json("reference", kills)["alive"], 1);
+  const auto target = make_target("rounded");
+  const auto kills =
+      kill_table({nothing("qk_prepare"), nothing("model")}, *target, {.cases = 5, .seed = 1});
+  ASSERT_EQ(kills.size(), 2u);
+  for (const Kill& kill : kills) {
+    EXPECT_FALSE(kill.killed) << kill.why;
+    EXPECT_GE(kill.cases, 5);
+  }
+  EXPECT_EQ(kill_json("reference", kills)["alive"], 2);
+}
+
+TEST(Mutants, ACaseThatFailsAnywayIsRefused) {
+  testing::FakeTarget idle([](const Parameters&, const Arrays&, Arrays&) {});
+  EXPECT_THROW(kill_table({nothing("qk_prepare")}, idle, {.cases = 1, .seed = 1}), InputError);
 }
 
 TEST(Calibration, QuantilesAreSamples) {

@@ -11,19 +11,6 @@
 namespace pairedhead {
 namespace {
 
-class ReferenceTarget final : public Target {
- public:
-  std::string name() const override { return "reference"; }
-  std::optional<std::string> skips(const Component&) const override { return std::nullopt; }
-  void run(const Component& component, const Parameters& parameters, const Arrays& inputs,
-           Arrays& outputs) override {
-    const Values values = component.reference(parameters, inputs, Rounding::exact());
-    for (const OutputRow& row : component.outputs) {
-      outputs.at(row.key()) = to_array(values.at(row.key()), row.dtype);
-    }
-  }
-};
-
 struct JudgedCase {
   Parameters parameters;
   std::uint64_t seed;
@@ -31,7 +18,14 @@ struct JudgedCase {
   Truth truth;
 };
 
-// The cases of one component, made as they are asked for and kept for the next bug.
+Verdict judged(const Component& component, const JudgedCase& example, const Arrays& outputs) {
+  const Truth truth = truth_of_stages(component, example.parameters, example.inputs, example.seed,
+                                      example.truth, outputs);
+  return judge(component, example.parameters, truth, example.inputs, outputs, example.seed);
+}
+
+// The cases of one component, made as they are asked for and kept for the next bug. Each holds
+// without one: a case that fails anyway would kill whatever is planted.
 class CaseList {
  public:
   CaseList(const Component& component, const KillOptions& options)
@@ -39,12 +33,21 @@ class CaseList {
 
   Index size() const { return static_cast<Index>(plan_.size()); }
 
-  const JudgedCase& at(Index i) {
+  const JudgedCase& at(Index i, Target& target) {
     while (static_cast<Index>(cases_.size()) <= i) {
       const PlannedCase& planned = plan_[cases_.size()];
       JudgedCase made{planned.parameters, planned.seed, {}, {}};
       made.inputs = component_.inputs(made.parameters, made.seed);
       made.truth = truth_before_stages(component_, made.parameters, made.inputs, made.seed);
+      Arrays outputs = poisoned_outputs(component_, made.truth.exact, made.seed);
+      target.run(component_, made.parameters, made.inputs, outputs);
+      const Verdict honest = judged(component_, made, outputs);
+      if (!honest.holds()) {
+        throw InputError(
+            fmt::format("{} \"{}\" seed {}: expected a case that holds without a bug, "
+                        "got {}",
+                        component_.name, made.parameters.text(), made.seed, honest.reason));
+      }
       cases_.push_back(std::move(made));
     }
     return cases_[static_cast<std::size_t>(i)];
@@ -78,10 +81,7 @@ std::string caught(const PlantedBug& bug, Target& target, const Component& compo
   } catch (const std::exception& error) {
     return error.what();
   }
-  const Truth truth = truth_of_stages(component, example.parameters, example.inputs, example.seed,
-                                      example.truth, outputs);
-  const Verdict verdict =
-      judge(component, example.parameters, truth, example.inputs, outputs, example.seed);
+  const Verdict verdict = judged(component, example, outputs);
   if (verdict.holds()) return "";
   const TensorVerdict* tensor = verdict.first_divergent();
   if (tensor == nullptr) return verdict.reason;
@@ -101,7 +101,7 @@ std::vector<Kill> kill_table(const std::vector<PlantedBug>& bugs, Target& target
     Kill kill;
     kill.bug = bug;
     while (!kill.killed && kill.cases < list.size()) {
-      const JudgedCase& example = list.at(kill.cases++);
+      const JudgedCase& example = list.at(kill.cases++, target);
       kill.why = caught(bug, target, component, example);
       kill.killed = !kill.why.empty();
       kill.parameters = example.parameters.text();
@@ -143,7 +143,5 @@ nlohmann::json kill_json(const std::string& target, const std::vector<Kill>& kil
   }
   return {{"target", target}, {"alive", alive}, {"mutants", list}};
 }
-
-std::unique_ptr<Target> make_reference_target() { return std::make_unique<ReferenceTarget>(); }
 
 }  // namespace pairedhead

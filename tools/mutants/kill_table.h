@@ -36,16 +36,13 @@ struct KillOptions {
 
 // Runs each bug's component, edges first, then fuzzed cases, until a verdict fails. The truth and
 // its error scale are computed with the bug off, once a case, and shared by all bugs of the
-// component. `target` is called with the bug on; a target that throws has been caught.
+// component. `target` is called with the bug on; a target that throws has been caught. Throws
+// InputError on a case that does not hold with the bug off.
 std::vector<Kill> kill_table(const std::vector<PlantedBug>& bugs, Target& target,
                              const KillOptions& options);
 
 // A Markdown table, as kept in tests/README.md.
 std::string kill_markdown(const std::vector<Kill>& kills);
 nlohmann::json kill_json(const std::string& target, const std::vector<Kill>& kills);
-
-// The reference itself as a target: exact, its outputs rounded once to their dtype. What a planted
-// bug in the reference is judged through.
-std::unique_ptr<Target> make_reference_target();
 
 }  // namespace pairedhead

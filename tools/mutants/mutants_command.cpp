@@ -63,7 +63,7 @@ void run(const Arguments& arguments, int& exit_code) {
     throw InputError("--target: expected reference or gpu, where bugs are planted, got \"" +
                      arguments.target + "\"");
   }
-  const auto target = in_reference ? make_reference_target() : make_target("gpu");
+  const auto target = make_target(in_reference ? "rounded" : "gpu");
   const auto bugs = in_reference ? bugs_in_reference() : bugs_in_kernels();
   const auto kills = kill_table(bugs, *target, {arguments.cases, arguments.seed});
 
