@@ -47,8 +47,9 @@ std::vector<std::string> saving_run(const std::filesystem::path& out) {
           "cpu",   "--out",    out.string(), "--save-every", "1"};
 }
 
+// Long enough for a first step under the sanitizers on a busy machine.
 void wait_for(const std::filesystem::path& file) {
-  for (int tries = 0; tries < 600 && !std::filesystem::exists(file); ++tries) {
+  for (int tries = 0; tries < 4800 && !std::filesystem::exists(file); ++tries) {
     std::this_thread::sleep_for(std::chrono::milliseconds(50));
   }
   ASSERT_TRUE(std::filesystem::exists(file)) << file;
