@@ -50,7 +50,7 @@ struct ModelBuffers {
   __nv_bfloat16 *grad_u, *grad_query, *grad_key;           // [T, 3C], [T, C]
   std::vector<__nv_bfloat16*> grad_value_embedding;        // as value_embedding
   float* grad_gates;                                       // [T, 12]
-  void* order;                                             // sort_tokens'
+  void* order;                                             // what sort_tokens leaves
   void* workspace;
 };
 

@@ -18,10 +18,23 @@ struct JudgedCase {
   Truth truth;
 };
 
-Verdict judged(const Component& component, const JudgedCase& example, const Arrays& outputs) {
+Arrays outputs_of(Target& target, const Component& component, const JudgedCase& example) {
+  Arrays outputs = poisoned_outputs(component, example.truth.exact, example.seed);
+  target.run(component, example.parameters, example.inputs, outputs);
+  return outputs;
+}
+
+// Why these outputs do not hold; empty if they do.
+std::string fault_of(const Component& component, const JudgedCase& example, const Arrays& outputs) {
   const Truth truth = truth_of_stages(component, example.parameters, example.inputs, example.seed,
                                       example.truth, outputs);
-  return judge(component, example.parameters, truth, example.inputs, outputs, example.seed);
+  const Verdict verdict =
+      judge(component, example.parameters, truth, example.inputs, outputs, example.seed);
+  if (verdict.holds()) return "";
+  const TensorVerdict* tensor = verdict.first_divergent();
+  if (tensor == nullptr) return verdict.reason;
+  if (!tensor->first) return tensor->key + ": " + tensor->reason;
+  return tensor->key + ": " + describe(*tensor, *tensor->first);
 }
 
 // The cases of one component, made as they are asked for and kept for the next bug. Each holds
@@ -39,14 +52,12 @@ class CaseList {
       JudgedCase made{planned.parameters, planned.seed, {}, {}};
       made.inputs = component_.inputs(made.parameters, made.seed);
       made.truth = truth_before_stages(component_, made.parameters, made.inputs, made.seed);
-      Arrays outputs = poisoned_outputs(component_, made.truth.exact, made.seed);
-      target.run(component_, made.parameters, made.inputs, outputs);
-      const Verdict honest = judged(component_, made, outputs);
-      if (!honest.holds()) {
+      const std::string fault = fault_of(component_, made, outputs_of(target, component_, made));
+      if (!fault.empty()) {
         throw InputError(
             fmt::format("{} \"{}\" seed {}: expected a case that holds without a bug, "
                         "got {}",
-                        component_.name, made.parameters.text(), made.seed, honest.reason));
+                        component_.name, made.parameters.text(), made.seed, fault));
       }
       cases_.push_back(std::move(made));
     }
@@ -74,19 +85,14 @@ class Switch {
 // Why the case caught the bug; empty if it did not.
 std::string caught(const PlantedBug& bug, Target& target, const Component& component,
                    const JudgedCase& example) {
-  Arrays outputs = poisoned_outputs(component, example.truth.exact, example.seed);
+  Arrays outputs;
   try {
     const Switch on(bug);
-    target.run(component, example.parameters, example.inputs, outputs);
+    outputs = outputs_of(target, component, example);
   } catch (const std::exception& error) {
     return error.what();
   }
-  const Verdict verdict = judged(component, example, outputs);
-  if (verdict.holds()) return "";
-  const TensorVerdict* tensor = verdict.first_divergent();
-  if (tensor == nullptr) return verdict.reason;
-  if (!tensor->first) return tensor->key + ": " + tensor->reason;
-  return tensor->key + ": " + describe(*tensor, *tensor->first);
+  return fault_of(component, example, outputs);
 }
 
 }  // namespace
