@@ -3,6 +3,7 @@
 #include <stdexcept>
 #include <string>
 
+#include "gpu/kernels/rotary_table.h"
 #include "gpu/model_shapes.h"
 
 namespace pairedhead::gpu {

@@ -4,8 +4,8 @@
 
 #include "gpu/device_buffer.h"
 #include "gpu/emulated/bf16.h"
-#include "gpu/emulated/qk_prepare.h"
 #include "gpu/kernels/qk_prepare.h"
+#include "gpu/kernels/rotary_table.h"
 #include "tests/gpu/device_fixture.h"
 
 namespace pairedhead::gpu {
@@ -69,28 +69,6 @@ TEST_F(CudaQkPrepare, StridedInputsGiveTheBitsOfContiguousOnes) {
       ASSERT_EQ(at(1, t * wide + 2 * width + c), 0x7fc1) << "value " << t << ", " << c;
     }
   }
-}
-
-// Positions of validation, where theta reaches 5e5 radians and a fast sine would be noise.
-TEST_F(CudaQkPrepare, RotaryTableIsBitwiseAtTheFarEnd) {
-  const Stream stream;
-  constexpr int tokens = 262144, head_dim = 16;
-  std::vector<float> frequency(head_dim, 0);
-  for (std::size_t d = 0; d < head_dim / 2; ++d) {
-    const std::size_t pair = d / 2;
-    frequency[d] = 1.0f / static_cast<float>(1 + pair);
-  }
-  Bits cosine(2 * tokens * head_dim), sine(cosine.size());
-  emulated::rotary_table(frequency.data(), tokens, head_dim, true, cosine.data(), sine.data());
-
-  const GuardedBuffer frequencies = upload(frequency, stream);
-  GuardedBuffer device_cosine("cosine"), device_sine("sine");
-  device_cosine.reset(cosine.size() * 2, stream);
-  device_sine.reset(sine.size() * 2, stream);
-  rotary_table(frequencies.as<float>(), tokens, head_dim, true, bf16(device_cosine),
-               bf16(device_sine), stream);
-  EXPECT_EQ(download(device_cosine, stream), cosine);
-  EXPECT_EQ(download(device_sine, stream), sine);
 }
 
 TEST_F(CudaQkPrepare, RefusesWhatTheKernelsCannotDo) {

@@ -1,5 +1,6 @@
 #include "gpu/kernels/attention.h"
 #include "gpu/kernels/qk_prepare.h"
+#include "gpu/kernels/rotary_table.h"
 #include "tools/targets/case_layout.h"
 #include "tools/targets/gpu_case.h"
 
