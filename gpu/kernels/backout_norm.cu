@@ -76,7 +76,7 @@ __global__ void __launch_bounds__(row_threads, resident_blocks)
     store_rounded<RowType>(grad_x_back + offset, shape.width, [&](int n) { return factor * g[n]; });
   }
   of_beta = warp_sum(of_beta);
-  if (threadIdx.x % warp_threads == 0) sums[threadIdx.x / warp_threads][0] = of_beta;
+  if (lane_of_warp() == 0) sums[warp_of_block()][0] = of_beta;
   leave_partials<1>(sums, partials);
 }
 

@@ -72,7 +72,7 @@ __global__ void __launch_bounds__(threads_of_block)
 }
 
 // Of `tokens_of_block` tokens: grad_u = grad_before + sigma g; what reaches the logits goes on to
-// grad_a, and its products with a, summed over these tokens, to partials[block]. g and grad_u, or
+// grad_a, and its products with a, summed over these tokens, to the partials. g and grad_u, or
 // grad_before and grad_u, may be the same.
 template <int group_lanes>
 __global__ void __launch_bounds__(threads_of_block, resident_backward)
@@ -82,6 +82,7 @@ __global__ void __launch_bounds__(threads_of_block, resident_backward)
                   __nv_bfloat16* grad_u, float* __restrict__ grad_a, bool accumulate,
                   float* __restrict__ partials, KernelMutant mutant) {
   extern __shared__ float shared[];
+  wait_for_kernel_before();
   let_next_kernel_start();
   float* const a_rows = shared;                                     // [tokens_of_block, 12]
   float* const weights = a_rows + tokens_of_block * gate_channels;  // [heads, 12]
@@ -158,7 +159,7 @@ __global__ void __launch_bounds__(threads_of_block, resident_backward)
     for (int token = 0; token < tokens; ++token) {
       sum += grad_logits[token * shape.heads + head] * a_rows[token * gate_channels + c];
     }
-    partials[static_cast<std::int64_t>(blockIdx.x) * numbers + i] = sum;
+    partials[static_cast<unsigned>(i) * gridDim.x + blockIdx.x] = sum;
   }
 }
 
@@ -223,9 +224,10 @@ void backward(const GateShape& shape, float multiple, const __nv_bfloat16* g, st
         sizeof(float) *
         static_cast<std::size_t>(tokens_of_block * (gate_channels + 2 * shape.heads) +
                                  shape.heads * gate_channels);
-    gate_backward<group_lanes><<<static_cast<unsigned>(blocks), threads_of_block, shared, stream>>>(
-        shape, multiple, g, stride_g, u, a, w, grad_before, grad_u, grad_a, accumulate, partials,
-        active_kernel_mutant());
+    launch_overlapped(gate_backward<group_lanes>,
+                      {dim3(static_cast<unsigned>(blocks)), threads_of_block, shared}, stream,
+                      shape, multiple, g, stride_g, u, a, w, grad_before, grad_u, grad_a,
+                      accumulate, partials, active_kernel_mutant());
   });
   sum_partials(partials, blocks, shape.heads * gate_channels, grad_w, stream);
 }

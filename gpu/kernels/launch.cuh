@@ -2,8 +2,8 @@
 
 #include <cuda_runtime.h>
 
-#include <algorithm>
-#include <cstdint>
+#include <cstddef>
+#include <span>
 
 #include "gpu/error.h"
 
@@ -11,20 +11,27 @@
 
 namespace pairedhead::gpu {
 
+struct Grid {
+  dim3 blocks;
+  unsigned threads;              // of a block
+  std::size_t shared_bytes = 0;  // of a block, beside what the kernel declares
+};
+
 template <class... Parameters, class... Arguments>
-void launch_with(cudaLaunchAttribute attribute, void (*kernel)(Parameters...), dim3 blocks,
-                 unsigned threads, cudaStream_t stream, const Arguments&... arguments) {
+void launch_with(std::span<cudaLaunchAttribute> attributes, void (*kernel)(Parameters...),
+                 const Grid& grid, cudaStream_t stream, const Arguments&... arguments) {
   cudaLaunchConfig_t config = {};
-  config.gridDim = blocks;
-  config.blockDim = dim3(threads);
+  config.gridDim = grid.blocks;
+  config.blockDim = dim3(grid.threads);
+  config.dynamicSmemBytes = grid.shared_bytes;
   config.stream = stream;
-  config.attrs = &attribute;
-  config.numAttrs = 1;
+  config.attrs = attributes.data();
+  config.numAttrs = static_cast<unsigned>(attributes.size());
   CUDA_CHECK(cudaLaunchKernelEx(&config, kernel, Parameters(arguments)...));
 }
 
-// Two kernels, one behind the other on a stream, of which the second does little: its blocks take
-// their places while the first still runs, so that between them no time goes into a launch.
+// Two kernels, one behind the other on a stream: blocks of the second take their places while the
+// first still runs, so that between them no time goes into a launch.
 
 // In the first kernel, by all threads, at any place: once every block has come here, blocks of the
 // second may start where there is room.
@@ -33,34 +40,37 @@ __device__ __forceinline__ void let_next_kernel_start() {
 }
 
 // In the second kernel, by all threads, before one reads what the first wrote: the first has ended.
+// Every kernel that is launched so waits somewhere, and be it at its end: whoever waits for it in
+// turn takes all that came before for done.
 __device__ __forceinline__ void wait_for_kernel_before() { cudaGridDependencySynchronize(); }
 
-// The second kernel. Throws CudaError.
-template <class Kernel, class... Arguments>
-void launch_overlapped(Kernel kernel, dim3 blocks, unsigned threads, cudaStream_t stream,
-                       const Arguments&... arguments) {
+inline cudaLaunchAttribute overlap_attribute() {
   cudaLaunchAttribute overlap = {};
   overlap.id = cudaLaunchAttributeProgrammaticStreamSerialization;
   overlap.val.programmaticStreamSerializationAllowed = 1;
-  launch_with(overlap, kernel, blocks, threads, stream, arguments...);
+  return overlap;
 }
 
-// A kernel whose blocks wait for each other: as many of the wanted ones as the GPU holds at once.
-// Throws CudaError.
+// The second kernel. Throws CudaError.
 template <class Kernel, class... Arguments>
-void launch_together(Kernel kernel, std::int64_t wanted_blocks, unsigned threads,
-                     cudaStream_t stream, const Arguments&... arguments) {
-  int device = 0, multiprocessors = 0, resident = 0;
-  CUDA_CHECK(cudaGetDevice(&device));
-  CUDA_CHECK(cudaDeviceGetAttribute(&multiprocessors, cudaDevAttrMultiProcessorCount, device));
-  CUDA_CHECK(cudaOccupancyMaxActiveBlocksPerMultiprocessor(&resident, kernel,
-                                                           static_cast<int>(threads), 0));
-  const std::int64_t most = std::int64_t{resident} * multiprocessors;
-  cudaLaunchAttribute together = {};
-  together.id = cudaLaunchAttributeCooperative;
-  together.val.cooperative = 1;
-  launch_with(together, kernel, dim3(static_cast<unsigned>(std::min(most, wanted_blocks))), threads,
-              stream, arguments...);
+void launch_overlapped(Kernel kernel, const Grid& grid, cudaStream_t stream,
+                       const Arguments&... arguments) {
+  cudaLaunchAttribute attributes[] = {overlap_attribute()};
+  launch_with(attributes, kernel, grid, stream, arguments...);
+}
+
+// The second kernel, whose blocks, up to 16, run together as one cluster. Throws CudaError.
+template <class Kernel, class... Arguments>
+void launch_overlapped_cluster(Kernel kernel, const Grid& grid, cudaStream_t stream,
+                               const Arguments&... arguments) {
+  CUDA_CHECK(cudaFuncSetAttribute(kernel, cudaFuncAttributeNonPortableClusterSizeAllowed, 1));
+  cudaLaunchAttribute cluster = {};
+  cluster.id = cudaLaunchAttributeClusterDimension;
+  cluster.val.clusterDim.x = grid.blocks.x;
+  cluster.val.clusterDim.y = 1;
+  cluster.val.clusterDim.z = 1;
+  cudaLaunchAttribute attributes[] = {overlap_attribute(), cluster};
+  launch_with(attributes, kernel, grid, stream, arguments...);
 }
 
 }  // namespace pairedhead::gpu

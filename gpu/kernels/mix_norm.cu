@@ -147,10 +147,10 @@ __global__ void __launch_bounds__(row_threads, resident_blocks<skips>)
     });
   }
 
-  const int warp = static_cast<int>(threadIdx.x) / warp_threads;
+  const int warp = warp_of_block();
   of_rho = warp_sum(of_rho);
   of_lam = warp_sum(of_lam);
-  if (threadIdx.x % warp_threads == 0) {
+  if (lane_of_warp() == 0) {
     sums[warp][rho_sum] = of_rho;
     sums[warp][lam_sum] = of_lam;
     if constexpr (skips) sums[warp][theta_sum] = of_theta;

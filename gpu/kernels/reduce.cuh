@@ -11,6 +11,14 @@ namespace pairedhead::gpu {
 
 constexpr int warp_threads = 32;
 
+// Which warp of its block a thread is in, and which of the warp's lanes it is.
+__device__ __forceinline__ int warp_of_block() {
+  return static_cast<int>(threadIdx.x) / warp_threads;
+}
+__device__ __forceinline__ int lane_of_warp() {
+  return static_cast<int>(threadIdx.x) % warp_threads;
+}
+
 // The sum over a warp, in every lane.
 __device__ inline float warp_sum(float value) {
   for (int offset = warp_threads / 2; offset > 0; offset /= 2) {
@@ -26,7 +34,7 @@ __device__ float block_sum(float value, float* shared) {
   static_assert(threads % warp_threads == 0 && threads <= 1024);
   constexpr int warps = threads / warp_threads;
   value = warp_sum(value);
-  if (threadIdx.x % warp_threads == 0) shared[threadIdx.x / warp_threads] = value;
+  if (lane_of_warp() == 0) shared[warp_of_block()] = value;
   __syncthreads();
   float sum = 0;
   for (int warp = 0; warp < warps; ++warp) sum += shared[warp];
@@ -38,27 +46,27 @@ __device__ inline void store(float* to, float value) { *to = value; }
 __device__ inline void store(__nv_bfloat16* to, float value) { *to = __float2bfloat16_rn(value); }
 
 template <class Deliver>
-__global__ void sum_partials_kernel(const float* partials, int blocks, int numbers,
-                                    Deliver deliver) {
+__global__ void sum_partials_kernel(const float* partials, int blocks, Deliver deliver) {
   constexpr int threads = 128;
   __shared__ float shared[threads / warp_threads];
+  let_next_kernel_start();
   wait_for_kernel_before();
   float sum = 0;
   for (int block = static_cast<int>(threadIdx.x); block < blocks; block += threads) {
-    sum += partials[static_cast<long>(block) * numbers + blockIdx.x];
+    sum += partials[static_cast<long>(blockIdx.x) * blocks + block];
   }
   sum = block_sum<threads>(sum, shared);
   if (threadIdx.x == 0) deliver(static_cast<int>(blockIdx.x), sum);
 }
 
-// Calls deliver(i, the sum over blocks of partials[block * numbers + i]) on the device, once for
+// Calls deliver(i, the sum over blocks of partials[i * blocks + block]) on the device, once for
 // each number: what the blocks of the kernel before left behind, each `numbers` sums over its
 // share. That kernel may let_next_kernel_start().
 template <class Deliver>
 void deliver_partials(const float* partials, int blocks, int numbers, const Deliver& deliver,
                       cudaStream_t stream) {
-  launch_overlapped(sum_partials_kernel<Deliver>, dim3(static_cast<unsigned>(numbers)), 128, stream,
-                    partials, blocks, numbers, deliver);
+  launch_overlapped(sum_partials_kernel<Deliver>, {dim3(static_cast<unsigned>(numbers)), 128},
+                    stream, partials, blocks, deliver);
 }
 
 template <class Result>

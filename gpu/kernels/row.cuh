@@ -22,7 +22,7 @@ constexpr int row_warps = row_threads / warp_threads;
 
 // The first row of this warp.
 __device__ __forceinline__ int first_row() {
-  return static_cast<int>(blockIdx.x) * row_warps + static_cast<int>(threadIdx.x) / warp_threads;
+  return static_cast<int>(blockIdx.x) * row_warps + warp_of_block();
 }
 
 // Blocks of a kernel with one row a warp.
@@ -48,7 +48,7 @@ __device__ __forceinline__ void leave_partials(const float (*sums)[numbers], flo
   if (threadIdx.x >= numbers) return;
   float sum = 0;
   for (int warp = 0; warp < row_warps; ++warp) sum += sums[warp][threadIdx.x];
-  partials[blockIdx.x * numbers + threadIdx.x] = sum;
+  partials[threadIdx.x * gridDim.x + blockIdx.x] = sum;
 }
 
 // `aligned`: C is a multiple of 8.
@@ -67,7 +67,7 @@ struct Row {
 
   // The channel of element n of this lane.
   static __device__ __forceinline__ int channel(int n) {
-    return (n / 8 * warp_threads + static_cast<int>(threadIdx.x) % warp_threads) * 8 + n % 8;
+    return (n / 8 * warp_threads + lane_of_warp()) * 8 + n % 8;
   }
 };
 

@@ -43,12 +43,8 @@ struct Place {
 
   __device__ Place(unsigned block, unsigned blocks)
       : matrix(static_cast<int>(block / blocks)),
-        row(static_cast<int>(block % blocks * rows_of_block + threadIdx.x / warp_threads)) {}
+        row(static_cast<int>(block % blocks) * rows_of_block + warp_of_block()) {}
 };
-
-__device__ __forceinline__ int lane_of_warp() {
-  return static_cast<int>(threadIdx.x) % warp_threads;
-}
 
 // The channels that this lane has of a row's nth part.
 __device__ __forceinline__ int column(int part) {
@@ -169,7 +165,7 @@ void reduce(const MatrixFamily& family, __nv_bfloat16* x, float* second_moment, 
   measure_rows<vectors><<<grid, threads_of_block, 0, stream>>>(family, blocks, x, second_moment,
                                                                measured, active_kernel_mutant());
   CUDA_CHECK(cudaGetLastError());
-  launch_overlapped(scale_rows<vectors>, grid, threads_of_block, stream, family, blocks, measured,
+  launch_overlapped(scale_rows<vectors>, {grid, threads_of_block}, stream, family, blocks, measured,
                     x);
 }
 
