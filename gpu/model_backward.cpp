@@ -101,9 +101,8 @@ void Model::backward(LinearAlgebra& algebra, const ParameterBuffers& parameters,
                             parameters.matrix(layout_.at("smear_gate")), scalars + scalar.smear(),
                             b.grad_x0, grad, b.grad_part,
                             gradients.matrix(layout_.at("smear_gate")),
-                            grad_scalars + scalar.smear(), b.workspace, stream);
+                            grad_scalars + scalar.smear(), b.order, b.workspace, stream);
   mark("embedding", stream);
-  sort_tokens(embedding, batch.inputs, b.order, b.workspace, stream);
   // A tied table already holds the head's gradient.
   std::vector<TableGradient> tables = {
       {b.grad_part, settings.split_embedding, gradients.matrix(table(settings))}};

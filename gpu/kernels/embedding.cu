@@ -52,15 +52,15 @@ __device__ __forceinline__ float smear_gate(const RowType& e, const __nv_bfloat1
   return token == 0 ? 0 : gate;
 }
 
-// The length of a warp's run: as many warps as an H100 holds at once, so that all end together, but
-// at least `least` tokens, since the token beyond a run costs its warp a row too.
-int run_length(int tokens, int resident, int least) {
-  const int warps = resident * multiprocessors * row_warps;
+// The length of a warp's run: as many warps as run at once, so that all end together, but at least
+// `least` tokens, since the token beyond a run costs its warp a row too.
+int run_length(int tokens, int blocks_at_once, int least) {
+  const int warps = blocks_at_once * row_warps;
   return std::max(least, (tokens + warps - 1) / warps);
 }
 
 constexpr int resident_forward = 7;
-int forward_run(int tokens) { return run_length(tokens, resident_forward, 4); }
+int forward_run(int tokens) { return run_length(tokens, resident_forward * multiprocessors, 4); }
 
 template <class RowType>
 __global__ void __launch_bounds__(row_threads, resident_forward)
@@ -94,7 +94,10 @@ __global__ void __launch_bounds__(row_threads, resident_forward)
 constexpr int lam_sum = 0, w_sums = 1, sums_of_smear = w_sums + gate_channels;
 
 constexpr int resident_backward = 3;
-int backward_run(int tokens) { return run_length(tokens, resident_backward, 8); }
+// Beside the sort, whose blocks have a multiprocessor each.
+int backward_run(int tokens) {
+  return run_length(tokens, resident_backward * (multiprocessors - blocks_aside), 8);
+}
 
 int backward_blocks(int tokens) {
   const int length = backward_run(tokens);
@@ -181,14 +184,16 @@ __global__ void __launch_bounds__(row_threads, resident_backward)
     grad_more = more_before;
   }
 
-  const int warp = static_cast<int>(threadIdx.x) / warp_threads;
-  if (threadIdx.x % warp_threads == 0) sums[warp][lam_sum] = of_lam;
+  const int warp = warp_of_block();
+  if (lane_of_warp() == 0) sums[warp][lam_sum] = of_lam;
 #pragma unroll
   for (int n = 0; n < 8; ++n) {
     const int c = RowType::channel(n);
     if (c < gate_channels) sums[warp][w_sums + c] = of_w[n];
   }
   leave_partials<sums_of_smear>(sums, partials);
+  // The tokens are sorted for whoever waits for this kernel.
+  wait_for_kernel_before();
 }
 
 struct DeliverSmear {
@@ -207,7 +212,8 @@ struct DeliverSmear {
 }  // namespace
 
 std::size_t smear_workspace_bytes(const EmbeddingShape& shape) {
-  return static_cast<std::size_t>(backward_blocks(shape.tokens)) * sums_of_smear * sizeof(float);
+  const auto sums = static_cast<std::size_t>(backward_blocks(shape.tokens)) * sums_of_smear;
+  return aligned_bytes(sums * sizeof(float));
 }
 
 void gather_rows(const EmbeddingShape& shape, const std::int32_t* tokens,
@@ -233,13 +239,16 @@ void embed_smear_norm_backward(const EmbeddingShape& shape, const std::int32_t* 
                                const __nv_bfloat16* table, const __nv_bfloat16* w, const float* lam,
                                const __nv_bfloat16* grad_x0, const __nv_bfloat16* grad_x,
                                __nv_bfloat16* grad_e, __nv_bfloat16* grad_w, float* grad_lam,
-                               void* workspace, cudaStream_t stream) {
+                               void* order, void* workspace, cudaStream_t stream) {
   const int blocks = backward_blocks(shape.tokens);
   float* const partials = static_cast<float*>(workspace);
+  // The smear needs nothing of the sort and has the rest of the GPU.
+  sort_tokens_aside(shape, tokens, order,
+                    static_cast<std::byte*>(workspace) + smear_workspace_bytes(shape), stream);
   dispatch_row("embed_smear_norm", shape.tokens, shape.width, [&]<class RowType>() {
-    smear_backward<RowType><<<static_cast<unsigned>(blocks), row_threads, 0, stream>>>(
-        shape, backward_run(shape.tokens), tokens, table, w, lam, grad_x0, grad_x, grad_e, partials,
-        active_kernel_mutant());
+    launch_overlapped(smear_backward<RowType>, {dim3(static_cast<unsigned>(blocks)), row_threads},
+                      stream, shape, backward_run(shape.tokens), tokens, table, w, lam, grad_x0,
+                      grad_x, grad_e, partials, active_kernel_mutant());
   });
   deliver_partials(partials, blocks, sums_of_smear, DeliverSmear{grad_lam, grad_w}, stream);
 }

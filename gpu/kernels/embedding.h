@@ -34,15 +34,17 @@ void embed_smear_norm_forward(const EmbeddingShape& shape, const std::int32_t* t
 
 // SPEC §5 "smear", "sum over x0". Incoming gradient of x0: grad_x0 + grad_x, bf16 [T, C] each,
 // grad_x may be nullptr (what reaches x0 as the first layer's input). grad_e: bf16 [T, C]; grad_w:
-// bf16 [12]; grad_lam: fp32. All are overwritten.
+// bf16 [12]; grad_lam: fp32. order: as sort_tokens leaves it, for the tables' gradients; sorted
+// here, it takes hardly any time. All four are overwritten.
 void embed_smear_norm_backward(const EmbeddingShape& shape, const std::int32_t* tokens,
                                const __nv_bfloat16* table, const __nv_bfloat16* w, const float* lam,
                                const __nv_bfloat16* grad_x0, const __nv_bfloat16* grad_x,
                                __nv_bfloat16* grad_e, __nv_bfloat16* grad_w, float* grad_lam,
-                               void* workspace, cudaStream_t stream);
+                               void* order, void* workspace, cudaStream_t stream);
 
 // The order in which scatter_rows adds: the tokens sorted, equal ones in the order of the text, and
-// which rows they name. order: token_order_bytes, aligned to 8. Shared by all tables of a batch.
+// which rows they name. order: token_order_bytes, aligned to 8. Shared by all tables of a batch;
+// embed_smear_norm_backward sorts as well.
 std::size_t token_order_bytes(const EmbeddingShape& shape);
 void sort_tokens(const EmbeddingShape& shape, const std::int32_t* tokens, void* order,
                  void* workspace, cudaStream_t stream);

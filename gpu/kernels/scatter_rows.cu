@@ -95,8 +95,9 @@ __device__ __forceinline__ void store_part(const Sum<RowType>& sum, float* part,
   }
 }
 
-// A warp zeroes what a word of Sorted::named leaves of the table.
-constexpr int rows_to_zero = 32;
+// A warp zeroes what the tokens leave of so many rows of the table: few, so that the warps end
+// together, and within a word of Sorted::named.
+constexpr int rows_to_zero = 8;
 
 // Blocks that zero a table.
 unsigned zeroing_blocks(int vocabulary) {
@@ -107,7 +108,7 @@ template <class RowType>
 __device__ __forceinline__ void zero_unnamed_rows(const EmbeddingShape& shape, const Sorted& sorted,
                                                   int first, __nv_bfloat16* grad_table) {
   if (first >= shape.vocabulary) return;
-  const unsigned named = sorted.named[first / rows_to_zero];
+  const unsigned named = sorted.named[first / warp_threads] >> first % warp_threads;
   for (int i = 0; i < rows_to_zero; ++i) {
     if ((named >> i & 1) != 0 || first + i >= shape.vocabulary) continue;
     __nv_bfloat16* const row = grad_table + static_cast<std::int64_t>(first + i) * shape.width;
@@ -123,6 +124,7 @@ template <class RowType>
 __global__ void __launch_bounds__(row_threads)
     sum_blocks(EmbeddingShape shape, Sorted sorted, int slices, int summing, Tables tables,
                KernelMutant mutant) {
+  wait_for_kernel_before();
   let_next_kernel_start();
   const Table& to = tables.all[blockIdx.y];
   const int zeroing_warp = first_row() - summing * row_warps;
@@ -135,7 +137,7 @@ __global__ void __launch_bounds__(row_threads)
   const int begin = block * block_positions, width = shape.width - channel;
   if (begin >= sorted.count) return;
   const int count = min(block_positions, sorted.count - begin);
-  const int lane = static_cast<int>(threadIdx.x) % warp_threads;
+  const int lane = lane_of_warp();
   const OrderedToken own = lane < count ? sorted.order[begin + lane] : OrderedToken{};
   const int token_before = sorted.token(begin - 1);
   const int token_after = sorted.token(begin + count);
@@ -188,7 +190,7 @@ __global__ void __launch_bounds__(row_threads)
   const bool crosses = token != Sorted::none && sorted.token(end - 1) == token;
   const bool begins_here = sorted.token(begin - 1) != token;
   // The run goes on to the last block that begins with its token; lanes look at 32 at a time.
-  const int lane = static_cast<int>(threadIdx.x) % warp_threads;
+  const int lane = lane_of_warp();
   const auto blocks_more = [&](int first) {
     const bool goes_on = sorted.token((first + lane) * block_positions) == token;
     return __popc(__ballot_sync(0xffffffffu, goes_on));
@@ -224,7 +226,7 @@ __global__ void __launch_bounds__(row_threads)
 std::size_t embedding_workspace_bytes(const EmbeddingShape& shape) {
   const std::size_t parts =
       2 * most_tables * static_cast<std::size_t>(floats_of_parts(shape)) * sizeof(float);
-  return std::max({parts, sort_workspace_bytes(shape), smear_workspace_bytes(shape)});
+  return std::max(parts, sort_workspace_bytes(shape) + smear_workspace_bytes(shape));
 }
 
 void scatter_rows(const EmbeddingShape& shape, const void* order,
@@ -245,11 +247,11 @@ void scatter_rows(const EmbeddingShape& shape, const void* order,
   const unsigned summing = row_blocks(blocks_of(shape.tokens) * slices);
   const auto count = static_cast<unsigned>(gradients.size());
   const auto launch = [&]<class RowType>() {
-    sum_blocks<RowType><<<dim3(summing + zeroing, count), row_threads, 0, stream>>>(
-        shape, sorted, slices, static_cast<int>(summing), tables, active_kernel_mutant());
-    CUDA_CHECK(cudaGetLastError());
-    launch_overlapped(sum_parts<RowType>, dim3(summing, count), row_threads, stream, shape, sorted,
-                      slices, tables, active_kernel_mutant());
+    launch_overlapped(sum_blocks<RowType>, {dim3(summing + zeroing, count), row_threads}, stream,
+                      shape, sorted, slices, static_cast<int>(summing), tables,
+                      active_kernel_mutant());
+    launch_overlapped(sum_parts<RowType>, {dim3(summing, count), row_threads}, stream, shape,
+                      sorted, slices, tables, active_kernel_mutant());
   };
   if (shape.width % 8 == 0) {
     launch.template operator()<Row<1, true>>();

@@ -100,8 +100,7 @@ GpuLaunches embed_smear_norm(GpuCase& c) {
           .backward =
               [=](cudaStream_t stream) {
                 embed_smear_norm_backward(shape, tokens, table, w, lam, grad_x0, grad_x, grad_e,
-                                          grad_w, grad_lam, workspace, stream);
-                sort_tokens(shape, tokens, order, workspace, stream);
+                                          grad_w, grad_lam, order, workspace, stream);
                 if (before != nullptr) {
                   CUDA_CHECK(cudaMemcpyAsync(grad_table, before, table_bytes,
                                              cudaMemcpyDeviceToDevice, stream));
