@@ -5,6 +5,7 @@
 #include <string>
 
 #include "gpu/error.h"
+#include "gpu/kernels/launch.cuh"
 #include "gpu/kernels/rotary_table.h"
 
 namespace pairedhead::gpu {
@@ -81,6 +82,8 @@ __device__ __forceinline__ FourFactors four_factors(float position, float4 frequ
 __global__ void __launch_bounds__(threads_of_block)
     fill_table(const float* __restrict__ frequency, int positions, int head_dim,
                __nv_bfloat16* __restrict__ cosine, __nv_bfloat16* __restrict__ sine) {
+  wait_for_kernel_before();
+  let_next_kernel_start();
   const int threads_of_row = head_dim / 8;
   const int n = static_cast<int>(blockIdx.x) * threads_of_block + static_cast<int>(threadIdx.x);
   // Plain [T, D] counts positions t, paired [T, 2D] 2t and 2t + 1: the same count either way.
@@ -108,9 +111,8 @@ void rotary_table(const float* frequency, int tokens, int head_dim, bool paired,
         std::to_string(tokens) + " tokens of " + std::to_string(head_dim));
   }
   const auto blocks = static_cast<unsigned>((threads + threads_of_block - 1) / threads_of_block);
-  fill_table<<<blocks, threads_of_block, 0, stream>>>(frequency, static_cast<int>(positions),
-                                                      head_dim, cosine, sine);
-  CUDA_CHECK(cudaGetLastError());
+  launch_overlapped(fill_table, {dim3(blocks), threads_of_block}, stream, frequency,
+                    static_cast<int>(positions), head_dim, cosine, sine);
 }
 
 }  // namespace pairedhead::gpu

@@ -9,6 +9,8 @@ namespace pairedhead {
 namespace {
 
 constexpr int warm_up_launches = 10;
+// A product before draws so much power that clocks go down; they are back after some milliseconds.
+constexpr double warm_up_milliseconds = 100;
 constexpr int timed_samples = 60;
 // Two events take 2 us of their own, a tenth of the shortest kernels: those are launched one behind
 // the other, as a step does, until a sample lasts so long.
@@ -29,10 +31,13 @@ class Event {
 }  // namespace
 
 double median_milliseconds(const gpu::Stream& stream, const Launch& launch, const Launch& before) {
-  for (int i = 0; i < warm_up_launches; ++i) {
-    if (before) before(stream);
-    launch(stream);
-  }
+  const auto warm_up = [&](int launches) {
+    for (int i = 0; i < launches; ++i) {
+      if (before) before(stream);
+      launch(stream);
+    }
+  };
+  warm_up(warm_up_launches);
   const auto sample = [&](const Event& start, const Event& end, int launches) {
     if (before) before(stream);
     CUDA_CHECK(cudaEventRecord(start, stream));
@@ -48,6 +53,7 @@ double median_milliseconds(const gpu::Stream& stream, const Launch& launch, cons
   sample(starts[0], ends[0], 1);
   stream.synchronize();
   const double alone = milliseconds(starts[0], ends[0]);
+  warm_up(static_cast<int>(warm_up_milliseconds / alone));
   const int launches = before ? 1 : std::max(1, static_cast<int>(least_milliseconds / alone));
   for (std::size_t i = 0; i < starts.size(); ++i) sample(starts[i], ends[i], launches);
   stream.synchronize();
