@@ -1,9 +1,9 @@
 #include "reference/attention.h"
 
 #include <algorithm>
-#include <array>
 #include <cmath>
 
+#include "reference/dot.h"
 #include "reference/mutant.h"
 #include "reference/scalar.h"
 #include "reference/visibility.h"
@@ -15,21 +15,6 @@ using pairedhead::exp;
 using pairedhead::log;
 using std::exp;
 using std::log;
-
-// Eight partial sums, so that the compiler may use vector registers without reordering anything:
-// the order is this one on every machine.
-template <class Scalar>
-Scalar dot(const Scalar* a, const Scalar* b, Index count) {
-  constexpr Index lanes = 8;
-  std::array<Scalar, lanes> sums;
-  sums.fill(Scalar(0));
-  Index d = 0;
-  for (; d + lanes <= count; d += lanes) {
-    for (Index l = 0; l < lanes; ++l) sums[static_cast<std::size_t>(l)] += a[d + l] * b[d + l];
-  }
-  for (; d < count; ++d) sums[0] += a[d] * b[d];
-  return ((sums[0] + sums[4]) + (sums[2] + sums[6])) + ((sums[1] + sums[5]) + (sums[3] + sums[7]));
-}
 
 template <class Scalar>
 void add_scaled(Scalar* __restrict sum, Scalar factor, const Scalar* __restrict x, Index count) {
