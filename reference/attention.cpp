@@ -4,6 +4,7 @@
 #include <cmath>
 
 #include "reference/dot.h"
+#include "reference/exponentials.h"
 #include "reference/mutant.h"
 #include "reference/scalar.h"
 #include "reference/visibility.h"
@@ -11,9 +12,7 @@
 namespace pairedhead::reference {
 namespace {
 
-using pairedhead::exp;
 using pairedhead::log;
-using std::exp;
 using std::log;
 
 template <class Scalar>
@@ -53,6 +52,7 @@ template <class Scalar>
 struct SoftmaxRow {
   std::vector<TokenHead> keys;  // those that the query sees
   std::vector<Scalar> scores;   // kappa included, one a key
+  std::vector<Scalar> weights;  // e^(score - maximum)
   Scalar sum, logsumexp;
   std::vector<Scalar> y;  // [D]
 };
@@ -62,6 +62,15 @@ template <class Scalar>
 Index value_row(const Problem<Scalar>& problem, TokenHead query, TokenHead key) {
   if (mutated(Mutant::partner_value_from_own_head)) key.head = query.head;
   return problem.row(key);
+}
+
+// e^(score - base) of each.
+template <class Scalar>
+void exponentials_over(const Scalar& base, const std::vector<Scalar>& scores,
+                       std::vector<Scalar>& result) {
+  result = scores;
+  for (Scalar& value : result) value -= base;
+  exponentials(result.data(), static_cast<Index>(result.size()));
 }
 
 template <class Scalar>
@@ -78,12 +87,12 @@ void attend(const Problem<Scalar>& problem, TokenHead at, Rounding& rounding,
   }
   const Scalar maximum = *std::max_element(row.scores.begin(), row.scores.end());
 
+  exponentials_over(maximum, row.scores, row.weights);
   row.sum = Scalar(0);
   row.y.assign(static_cast<std::size_t>(head_dim), Scalar(0));
   for (std::size_t i = 0; i < row.keys.size(); ++i) {
-    const Scalar weight = exp(row.scores[i] - maximum);
-    row.sum += weight;
-    add_scaled(row.y.data(), rounding.bf16(weight),
+    row.sum += row.weights[i];
+    add_scaled(row.y.data(), rounding.bf16(row.weights[i]),
                problem.value.data() + value_row(problem, at, row.keys[i]), head_dim);
   }
   for (Scalar& y : row.y) y = y / row.sum;
@@ -130,6 +139,7 @@ AttentionGradients<Scalar> attention_backward(
   AttentionGradients<Scalar> grad{Tensor<Scalar>(query.shape()), Tensor<Scalar>(query.shape()),
                                   Tensor<Scalar>(query.shape())};
   SoftmaxRow<Scalar> row;
+  std::vector<Scalar> probabilities;
   Scalar other_delta(0);
   for (Index t = 0; t < problem.tokens; ++t) {
     for (Index h = 0; h < problem.heads; ++h) {
@@ -142,11 +152,12 @@ AttentionGradients<Scalar> attention_backward(
       if (mutated(Mutant::delta_missing)) delta = Scalar(0);
       if (mutated(Mutant::delta_of_other_row)) std::swap(delta, other_delta);
 
+      exponentials_over(row.logsumexp, row.scores, probabilities);
       for (std::size_t i = 0; i < row.keys.size(); ++i) {
         const TokenHead source = row.keys[i];
         const Index key_at = problem.row(source);
         const Index value_at = value_row(problem, at, source);
-        const Scalar probability = exp(row.scores[i] - row.logsumexp);
+        const Scalar& probability = probabilities[i];
         const Scalar grad_probability = dot(g, problem.value.data() + value_at, head_dim);
         Scalar grad_score = probability * (grad_probability - delta);
         if (mutated(Mutant::grad_score_without_probability)) grad_score = grad_probability - delta;

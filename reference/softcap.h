@@ -14,10 +14,14 @@ Tensor<Scalar> softcap(const Tensor<Scalar>& z);
 template <class Scalar>
 Tensor<Scalar> softcap_backward(const Tensor<Scalar>& z, const Tensor<Scalar>& grad_l);
 
-// The same for one logit, for functions that softcap on the way.
+// For functions that softcap on the way: `count` logits in place, and one.
+template <class Scalar>
+void softcap_row(Scalar* z, Index count);
 template <class Scalar>
 Scalar softcapped(const Scalar& z);
-// dl/dz at the logit that became l.
+// dl/dz in place of each of `count` l, and of one.
+template <class Scalar>
+void softcap_slope_row(Scalar* l, Index count);
 template <class Scalar>
 Scalar softcap_slope(const Scalar& l);
 

@@ -3,16 +3,16 @@
 #include <algorithm>
 #include <numeric>
 
+#include "reference/exponentials.h"
 #include "reference/mutant.h"
+#include "reference/rows.h"
 #include "reference/scalar.h"
 #include "reference/softcap.h"
 
 namespace pairedhead::reference {
 namespace {
 
-using pairedhead::exp;
 using pairedhead::log;
-using std::exp;
 using std::log;
 
 // One target of a position and what its term is multiplied by.
@@ -54,6 +54,14 @@ class Terms {
   std::vector<double> weights_;
 };
 
+// Whether the target of the k-th term is also that of an earlier one.
+bool came_before(const std::vector<Term>& terms, std::size_t k) {
+  for (std::size_t i = 0; i < k; ++i) {
+    if (terms[i].target == terms[k].target) return true;
+  }
+  return false;
+}
+
 template <class Scalar>
 void check(const Tensor<Scalar>& z, const std::vector<Index>& targets,
            const LossSettings& settings) {
@@ -79,9 +87,13 @@ void check(const Tensor<Scalar>& z, const std::vector<Index>& targets,
 template <class Scalar>
 Scalar logsumexp_of(const Scalar* z, Index columns) {
   if (mutated(Mutant::loss_skips_last_column) && columns > 1) --columns;
-  const Scalar maximum = softcapped(*std::max_element(z, z + columns));
+  std::vector<Scalar> terms(z, z + columns);
+  softcap_row(terms.data(), columns);
+  const Scalar maximum = *std::max_element(terms.begin(), terms.end());
+  for (Scalar& term : terms) term -= maximum;
+  exponentials(terms.data(), columns);
   Scalar sum(0);
-  for (Index n = 0; n < columns; ++n) sum += exp(softcapped(z[n]) - maximum);
+  for (const Scalar& term : terms) sum += term;
   return maximum + log(sum);
 }
 
@@ -119,19 +131,21 @@ Tensor<Scalar> softcap_loss_backward(const Tensor<Scalar>& z, const Tensor<Scala
     const std::vector<Term> ahead = terms.at(t);
     double weights = 0;  // W_t of SPEC §5
     for (const Term& term : ahead) weights += term.weight;
+    Tensor<Scalar> l = rows_of(z, t, 1);
+    softcap_row(l.data(), columns);
+    Scalar* const grad = &grad_z(t, 0);  // of l, then of z
+    for (Index n = 0; n < columns; ++n) grad[n] = l[n] - logsumexp[t];
+    exponentials(grad, columns);
+    for (Index n = 0; n < columns; ++n) grad[n] = Scalar(weights) * grad[n];
+    for (std::size_t k = 0; k < ahead.size(); ++k) {
+      if (mutated(Mutant::coinciding_targets_count_once) && came_before(ahead, k)) continue;
+      grad[ahead[k].target] -= Scalar(ahead[k].weight);
+    }
+    Tensor<Scalar>& slope = l;
+    softcap_slope_row(slope.data(), columns);
     for (Index n = 0; n < columns; ++n) {
-      const Scalar l = softcapped(z(t, n));
-      Scalar grad_l = Scalar(weights) * exp(l - logsumexp[t]);
-      for (const Term& term : ahead) {
-        if (term.target != n) continue;
-        grad_l -= Scalar(term.weight);
-        if (mutated(Mutant::coinciding_targets_count_once)) break;
-      }
-      if (mutated(Mutant::loss_gradient_skips_softcap)) {
-        grad_z(t, n) = grad_loss * grad_l;
-        continue;
-      }
-      grad_z(t, n) = grad_loss * (grad_l * softcap_slope(l));
+      if (mutated(Mutant::loss_gradient_skips_softcap)) slope[n] = Scalar(1);
+      grad[n] = grad_loss * (grad[n] * slope[n]);
     }
   }
   return grad_z;
