@@ -116,7 +116,7 @@ AttentionForward<Scalar> attention_forward(const Tensor<Scalar>& query, const Te
                                            const Tensor<Scalar>& value,
                                            const AttentionSettings& settings, Rounding rounding) {
   const Problem<Scalar> problem = checked_problem(query, key, value, settings);
-  AttentionForward<Scalar> result{Tensor<Scalar>(query.shape()),
+  AttentionForward<Scalar> result{Tensor<Scalar>::unwritten(query.shape()),
                                   Tensor<Scalar>({problem.tokens, problem.heads})};
   SoftmaxRow<Scalar> row;
   for (Index t = 0; t < problem.tokens; ++t) {

@@ -20,7 +20,7 @@ template <class Scalar>
 Tensor<Scalar> output_gate(const Tensor<Scalar>& y, const Tensor<Scalar>& a,
                            const Tensor<Scalar>& w) {
   check(y, a, w);
-  Tensor<Scalar> gated(y.shape());
+  auto gated = Tensor<Scalar>::unwritten(y.shape());
   for (Index t = 0; t < y.dim(0); ++t) {
     for (Index h = 0; h < y.dim(1); ++h) {
       const Index row = mutated(Mutant::output_gate_heads_reversed) ? y.dim(1) - 1 - h : h;

@@ -20,7 +20,7 @@ Tensor<Scalar> residual_mix(const Tensor<Scalar>& x, const Tensor<Scalar>& x0, c
                             const Scalar& lam) {
   check(x, x0);
   const Scalar factor = mutated(Mutant::residual_mix_scales_sum) ? rho * lam : lam;
-  Tensor<Scalar> mixed(x.shape());
+  auto mixed = Tensor<Scalar>::unwritten(x.shape());
   for (Index i = 0; i < x.size(); ++i) mixed[i] = rho * x[i] + factor * x0[i];
   return mixed;
 }
@@ -32,8 +32,9 @@ ResidualMixGradients<Scalar> residual_mix_backward(const Tensor<Scalar>& x,
                                                    const Tensor<Scalar>& grad_mixed) {
   check(x, x0);
   require_shape("grad_mixed", grad_mixed, x.shape());
-  ResidualMixGradients<Scalar> grad{Tensor<Scalar>(x.shape()), Tensor<Scalar>(x.shape()),
-                                    dot(grad_mixed, x), dot(grad_mixed, x0)};
+  ResidualMixGradients<Scalar> grad{Tensor<Scalar>::unwritten(x.shape()),
+                                    Tensor<Scalar>::unwritten(x.shape()), dot(grad_mixed, x),
+                                    dot(grad_mixed, x0)};
   if (mutated(Mutant::residual_mix_gradients_exchanged)) std::swap(grad.rho, grad.lam);
   for (Index i = 0; i < x.size(); ++i) {
     grad.x[i] = rho * grad_mixed[i];

@@ -37,7 +37,7 @@ Scalar inverse_rms(const Scalar* x, Index count) {
 template <class Scalar>
 Tensor<Scalar> rms_norm(const Tensor<Scalar>& x) {
   const Index count = row_length(x);
-  Tensor<Scalar> y(x.shape());
+  auto y = Tensor<Scalar>::unwritten(x.shape());
   for (Index row = 0; row < x.size(); row += count) {
     const Scalar r = inverse_rms(&x[row], count);
     Scalar centre(0);
@@ -53,7 +53,7 @@ template <class Scalar>
 Tensor<Scalar> rms_norm_backward(const Tensor<Scalar>& x, const Tensor<Scalar>& grad_y) {
   const Index count = row_length(x);
   require_shape("grad_y", grad_y, x.shape());
-  Tensor<Scalar> grad_x(x.shape());
+  auto grad_x = Tensor<Scalar>::unwritten(x.shape());
   for (Index row = 0; row < x.size(); row += count) {
     const Scalar r = inverse_rms(&x[row], count);
     Scalar projection = mean_of(r * dot(&grad_y[row], &x[row], count), count);

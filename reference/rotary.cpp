@@ -114,7 +114,7 @@ Tensor<Scalar> rotate(const Tensor<Scalar>& x, const Tensor<Scalar>& cosine,
                       const Tensor<Scalar>& sine, bool paired) {
   require_table(x, cosine, sine, paired);
   const Index tokens = x.dim(0), heads = x.dim(1), head_dim = x.dim(2);
-  Tensor<Scalar> y(x.shape());
+  auto y = Tensor<Scalar>::unwritten(x.shape());
   for (Index t = 0; t < tokens; ++t) {
     for (Index h = 0; h < heads; ++h) {
       const Index column = first_column(h, heads, head_dim, paired);
@@ -201,7 +201,7 @@ Tensor<Scalar> rotary_apply_backward(const Tensor<Scalar>& grad_y, const Tensor<
   }
   require_table(grad_y, cosine, sine, paired);
   const Index tokens = grad_y.dim(0), heads = grad_y.dim(1), head_dim = grad_y.dim(2);
-  Tensor<Scalar> grad_x(grad_y.shape());
+  auto grad_x = Tensor<Scalar>::unwritten(grad_y.shape());
   for (Index t = 0; t < tokens; ++t) {
     for (Index h = 0; h < heads; ++h) {
       Index column = first_column(h, heads, head_dim, paired);

@@ -125,7 +125,7 @@ Tensor<Scalar> softcap_loss_backward(const Tensor<Scalar>& z, const Tensor<Scala
   const Index tokens = z.dim(0), columns = z.dim(1);
   require_shape("logsumexp", logsumexp, {tokens});
   const Terms terms(targets, settings);
-  Tensor<Scalar> grad_z(z.shape());
+  auto grad_z = Tensor<Scalar>::unwritten(z.shape());
 #pragma omp parallel for schedule(static) if (z.size() > 1 << 17)
   for (Index t = 0; t < tokens; ++t) {
     const std::vector<Term> ahead = terms.at(t);

@@ -1,8 +1,10 @@
 #pragma once
 
+#include <algorithm>
 #include <cassert>
 #include <cstddef>
 #include <cstdint>
+#include <limits>
 #include <new>
 #include <numeric>
 #include <span>
@@ -44,6 +46,15 @@ struct LineAllocator {
     return static_cast<T*>(::operator new(count * sizeof(T), line));
   }
   void deallocate(T* memory, std::size_t) { ::operator delete(memory, line); }
+  // Where no value is given, none is written (see Tensor::unwritten).
+  template <class U>
+  void construct(U* place) {
+    ::new (static_cast<void*>(place)) U;
+  }
+  template <class U, class... Arguments>
+  void construct(U* place, Arguments&&... arguments) {
+    ::new (static_cast<void*>(place)) U(std::forward<Arguments>(arguments)...);
+  }
   bool operator==(const LineAllocator&) const { return true; }
 };
 
@@ -55,6 +66,18 @@ class Tensor {
   Tensor() = default;
   explicit Tensor(Shape shape, Scalar fill = Scalar(0))
       : shape_(std::move(shape)), values_(static_cast<std::size_t>(element_count(shape_)), fill) {}
+  // For a result whose every element is written next, so that it need not be cleared before. A
+  // debug build fills it with NaN, lest one be forgotten.
+  static Tensor unwritten(Shape shape) {
+    Tensor result;
+    result.values_.resize(static_cast<std::size_t>(element_count(shape)));
+    result.shape_ = std::move(shape);
+#ifndef NDEBUG
+    const double nan = std::numeric_limits<double>::quiet_NaN();
+    std::fill(result.values_.begin(), result.values_.end(), Scalar(nan));
+#endif
+    return result;
+  }
   // A copy of the values, which must be as many as the shape has elements.
   Tensor(Shape shape, std::span<const Scalar> values)
       : shape_(std::move(shape)), values_(values.begin(), values.end()) {

@@ -23,7 +23,7 @@ Tensor<Scalar> value_mix(const Tensor<Scalar>& v, const Tensor<Scalar>& ve, cons
                          const Tensor<Scalar>& w) {
   check(v, ve, a, w);
   const Scalar two(mutated(Mutant::value_gate_undoubled) ? 1 : 2);
-  Tensor<Scalar> mixed(v.shape());
+  auto mixed = Tensor<Scalar>::unwritten(v.shape());
   for (Index t = 0; t < v.dim(0); ++t) {
     for (Index h = 0; h < v.dim(1); ++h) {
       const Scalar gate = two * gate_sigmoid(&a(t, 0), &w(h, 0));

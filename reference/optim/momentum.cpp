@@ -11,7 +11,8 @@ Momentum<Scalar> momentum_update(const Tensor<Scalar>& gradient, const Tensor<Sc
   require_shape("moment", moment, gradient.shape());
   const Scalar kept(mu);
   const Scalar added(mutated(Mutant::momentum_adds_whole_gradient) ? 1 : 1 - mu);
-  Momentum<Scalar> result{Tensor<Scalar>(gradient.shape()), Tensor<Scalar>(gradient.shape())};
+  Momentum<Scalar> result{Tensor<Scalar>::unwritten(gradient.shape()),
+                          Tensor<Scalar>::unwritten(gradient.shape())};
   for (Index i = 0; i < gradient.size(); ++i) {
     const Scalar& g = gradient[i];
     result.moment[i] = kept * moment[i] + added * g;
