@@ -1,6 +1,7 @@
 #include "reference/attention_layer.h"
 
 #include <algorithm>
+#include <utility>
 
 #include "reference/lambda_linear.h"
 #include "reference/mutant.h"
@@ -15,17 +16,20 @@ namespace {
 
 template <class Scalar>
 Tensor<Scalar> stacked(const Tensor<Scalar>& top, const Tensor<Scalar>& bottom) {
-  Tensor<Scalar> both({top.dim(0) + bottom.dim(0), top.dim(1)});
+  auto both = Tensor<Scalar>::unwritten({top.dim(0) + bottom.dim(0), top.dim(1)});
   std::copy_n(top.data(), top.size(), both.data());
   std::copy_n(bottom.data(), bottom.size(), both.data() + top.size());
   return both;
 }
 
+// The bank with O, its last C rows, as [in, out], where that mistake is planted; else empty.
 template <class Scalar>
-Tensor<Scalar> transposed(const Tensor<Scalar>& matrix) {
-  Tensor<Scalar> result({matrix.dim(1), matrix.dim(0)});
-  for (Index i = 0; i < matrix.dim(0); ++i) {
-    for (Index j = 0; j < matrix.dim(1); ++j) result(j, i) = matrix(i, j);
+Tensor<Scalar> misread(const Tensor<Scalar>& qkvo) {
+  if (!mutated(Mutant::output_projection_transposed)) return {};
+  const Index width = qkvo.dim(1), first = 3 * width;
+  Tensor<Scalar> result = qkvo;
+  for (Index i = 0; i < width; ++i) {
+    for (Index j = 0; j < width; ++j) result(first + j, i) = qkvo(first + i, j);
   }
   return result;
 }
@@ -34,7 +38,7 @@ Tensor<Scalar> transposed(const Tensor<Scalar>& matrix) {
 template <class Scalar>
 Tensor<Scalar> part_of(const Tensor<Scalar>& u, Index part, Index heads) {
   const Index width = u.dim(1) / 3;
-  Tensor<Scalar> x({u.dim(0), heads, width / heads});
+  auto x = Tensor<Scalar>::unwritten({u.dim(0), heads, width / heads});
   for (Index t = 0; t < u.dim(0); ++t) {
     std::copy_n(&u(t, part * width), width, &x(t, 0, 0));
   }
@@ -45,7 +49,7 @@ Tensor<Scalar> part_of(const Tensor<Scalar>& u, Index part, Index heads) {
 template <class Scalar>
 Tensor<Scalar> joined(const Tensor<Scalar>& q, const Tensor<Scalar>& k, const Tensor<Scalar>& v) {
   const Index tokens = q.dim(0), width = q.dim(1) * q.dim(2);
-  Tensor<Scalar> u({tokens, 3 * width});
+  auto u = Tensor<Scalar>::unwritten({tokens, 3 * width});
   for (Index t = 0; t < tokens; ++t) {
     std::copy_n(&q(t, 0, 0), width, &u(t, 0));
     std::copy_n(&k(t, 0, 0), width, &u(t, width));
@@ -61,14 +65,12 @@ void add(const Tensor<Scalar>& x, Tensor<Scalar>& sum) {
 
 // Wb[0:3C] and Wb[3C:4C] as their products read them.
 template <class Scalar>
-Tensor<Scalar> input_weights(const Tensor<Scalar>& qkvo) {
-  return rows_of(qkvo, 0, qkvo.dim(0) / 4 * 3);
+RowView<Scalar> input_weights(const Tensor<Scalar>& qkvo) {
+  return {qkvo, 0, qkvo.dim(0) / 4 * 3};
 }
 template <class Scalar>
-Tensor<Scalar> output_weights(const Tensor<Scalar>& qkvo) {
-  Tensor<Scalar> o = rows_of(qkvo, qkvo.dim(0) / 4 * 3, qkvo.dim(0) / 4);
-  if (mutated(Mutant::output_projection_transposed)) return transposed(o);
-  return o;
+RowView<Scalar> output_weights(const Tensor<Scalar>& qkvo) {
+  return {qkvo, qkvo.dim(0) / 4 * 3, qkvo.dim(0) / 4};
 }
 
 QkPrepareSettings prepare_settings(const AttentionLayerSettings& settings) {
@@ -125,8 +127,9 @@ Tensor<Scalar> attention_layer(const Tensor<Scalar>& a, const Tensor<Scalar>& va
   tape.prepared.query = stored(std::move(tape.prepared.query), rounding, 3);
   tape.prepared.key = stored(std::move(tape.prepared.key), rounding, 4);
 
-  tape.value = tape.raw_value;
-  if (value_embedding.size() > 0) {
+  if (value_embedding.size() == 0) {
+    tape.value = tape.raw_value;
+  } else {
     Tensor<Scalar> added = value_embedding;
     if (mutated(Mutant::value_embedding_scaled_by_alpha)) {
       for (Scalar& x : added.values()) x *= weights.alpha;
@@ -138,7 +141,9 @@ Tensor<Scalar> attention_layer(const Tensor<Scalar>& a, const Tensor<Scalar>& va
                       .y,
                   rounding, 6);
   tape.gated = stored(output_gate(tape.y, a, weights.gate), rounding, 8);
-  return lambda_linear(tape.gated.reshaped(a.shape()), output_weights(weights.qkvo), weights.omega,
+  const Tensor<Scalar> mistaken = misread(weights.qkvo);
+  return lambda_linear(tape.gated.reshaped(a.shape()),
+                       output_weights(mistaken.size() > 0 ? mistaken : weights.qkvo), weights.omega,
                        rounding.split(9));
 }
 
@@ -152,9 +157,10 @@ AttentionLayerGradients<Scalar> attention_layer_backward(
   require_shape("grad_out", grad_out, a.shape());
   AttentionLayerGradients<Scalar> grad;
 
-  LambdaLinearGradients<Scalar> out =
-      lambda_linear_backward(tape.gated.reshaped(a.shape()), output_weights(weights.qkvo),
-                             weights.omega, grad_out, rounding.split(9));
+  const Tensor<Scalar> mistaken = misread(weights.qkvo);
+  LambdaLinearGradients<Scalar> out = lambda_linear_backward(
+      tape.gated.reshaped(a.shape()), output_weights(mistaken.size() > 0 ? mistaken : weights.qkvo),
+      weights.omega, grad_out, rounding.split(9));
   grad.omega = out.lambda;
   OutputGateGradients<Scalar> gate = output_gate_backward(
       tape.y, a, weights.gate, stored(std::move(out.a), rounding, 11).reshaped(tape.y.shape()));
@@ -166,8 +172,8 @@ AttentionLayerGradients<Scalar> attention_layer_backward(
   attention.value = stored(std::move(attention.value), rounding, 13);
   QueryKey<Scalar> prepared = {stored(std::move(attention.query), rounding, 14),
                                stored(std::move(attention.key), rounding, 15)};
-  QueryKey<Scalar> raw = qk_prepare_backward(tape.raw, prepared, factors.cosine, factors.sine,
-                                             prepare_settings(settings));
+  QueryKey<Scalar> raw = qk_prepare_backward(tape.raw, std::move(prepared), factors.cosine,
+                                             factors.sine, prepare_settings(settings));
   const Tensor<Scalar> grad_u = stored(joined(raw.query, raw.key, attention.value), rounding, 16);
   LambdaLinearGradients<Scalar> in = lambda_linear_backward(
       a, input_weights(weights.qkvo), weights.alpha, grad_u, rounding.split(2));

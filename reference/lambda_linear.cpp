@@ -11,41 +11,45 @@ namespace pairedhead::reference {
 namespace {
 
 template <class Scalar>
-Tensor<Scalar> scaled(const Scalar& factor, Tensor<Scalar> x) {
-  for (Scalar& value : x.values()) value *= factor;
-  return x;
+Tensor<Scalar> scaled(const Scalar& factor, const RowView<Scalar>& x) {
+  auto product = Tensor<Scalar>::unwritten(x.shape());
+  for (Index i = 0; i < x.size(); ++i) product[i] = x.data()[i] * factor;
+  return product;
 }
 
 }  // namespace
 
 template <class Scalar>
-Tensor<Scalar> lambda_linear(const Tensor<Scalar>& a, Tensor<Scalar> w, const Scalar& lambda,
+Tensor<Scalar> lambda_linear(const Tensor<Scalar>& a,
+                             const std::type_identity_t<RowView<Scalar>>& w, const Scalar& lambda,
                              Rounding rounding) {
-  return linear(a, rounding.bf16(scaled(lambda, std::move(w))));
+  return linear(a, rounding.bf16(scaled(lambda, w)));
 }
 
 template <class Scalar>
 LambdaLinearGradients<Scalar> lambda_linear_backward(const Tensor<Scalar>& a,
-                                                     const Tensor<Scalar>& w, const Scalar& lambda,
+                                                     const std::type_identity_t<RowView<Scalar>>& w,
+                                                     const Scalar& lambda,
                                                      const Tensor<Scalar>& grad_u,
                                                      Rounding rounding) {
-  const Tensor<Scalar> scaled_w = rounding.bf16(scaled(lambda, w));
-  LinearGradients<Scalar> grad =
-      linear_backward(a, mutated(Mutant::lambda_missing_in_input_gradient) ? w : scaled_w, grad_u);
+  const bool unscaled = mutated(Mutant::lambda_missing_in_input_gradient);
+  const Tensor<Scalar> scaled_w = rounding.bf16(scaled(unscaled ? Scalar(1) : lambda, w));
+  LinearGradients<Scalar> grad = linear_backward(a, scaled_w, grad_u);
   grad.w = rounding.bf16(std::move(grad.w));
-  const Scalar grad_lambda =
-      dot(grad.w, mutated(Mutant::lambda_gradient_of_scaled_weight) ? scaled_w : w);
+  const Scalar* const factor =
+      mutated(Mutant::lambda_gradient_of_scaled_weight) ? scaled_w.data() : w.data();
+  const Scalar grad_lambda = dot(grad.w.data(), factor, w.size());
   if (!mutated(Mutant::lambda_missing_in_weight_gradient)) {
-    grad.w = scaled(lambda, std::move(grad.w));
+    for (Scalar& value : grad.w.values()) value *= lambda;
   }
   return {std::move(grad.x), std::move(grad.w), grad_lambda};
 }
 
-#define INSTANTIATE(Scalar)                                                                   \
-  template Tensor<Scalar> lambda_linear(const Tensor<Scalar>&, Tensor<Scalar>, const Scalar&, \
-                                        Rounding);                                            \
-  template LambdaLinearGradients<Scalar> lambda_linear_backward(                              \
-      const Tensor<Scalar>&, const Tensor<Scalar>&, const Scalar&, const Tensor<Scalar>&,     \
+#define INSTANTIATE(Scalar)                                                                \
+  template Tensor<Scalar> lambda_linear(const Tensor<Scalar>&, const RowView<Scalar>&,     \
+                                        const Scalar&, Rounding);                          \
+  template LambdaLinearGradients<Scalar> lambda_linear_backward(                           \
+      const Tensor<Scalar>&, const RowView<Scalar>&, const Scalar&, const Tensor<Scalar>&, \
       Rounding);
 INSTANTIATE(double)
 INSTANTIATE(Magnitude)

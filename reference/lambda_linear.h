@@ -1,6 +1,9 @@
 #pragma once
 
+#include <type_traits>
+
 #include "reference/rounding.h"
+#include "reference/rows.h"
 #include "reference/tensor.h"
 
 namespace pairedhead::reference {
@@ -8,7 +11,8 @@ namespace pairedhead::reference {
 // SPEC §3.6.1, §3.6.8: u = Lin(a, W'), W' = lambda * w. a: [T, K]; w: [N, K]; u: [T, N]; lambda
 // fp32. M point: W'. Throws InputError on shapes that do not fit.
 template <class Scalar>
-Tensor<Scalar> lambda_linear(const Tensor<Scalar>& a, Tensor<Scalar> w, const Scalar& lambda,
+Tensor<Scalar> lambda_linear(const Tensor<Scalar>& a,
+                             const std::type_identity_t<RowView<Scalar>>& w, const Scalar& lambda,
                              Rounding rounding);
 
 template <class Scalar>
@@ -20,7 +24,8 @@ struct LambdaLinearGradients {
 // grad_u: [T, N]. M points: W' as in the forward pass, dW'.
 template <class Scalar>
 LambdaLinearGradients<Scalar> lambda_linear_backward(const Tensor<Scalar>& a,
-                                                     const Tensor<Scalar>& w, const Scalar& lambda,
+                                                     const std::type_identity_t<RowView<Scalar>>& w,
+                                                     const Scalar& lambda,
                                                      const Tensor<Scalar>& grad_u,
                                                      Rounding rounding);
 

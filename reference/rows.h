@@ -7,6 +7,23 @@
 
 namespace pairedhead::reference {
 
+// Rows [first, first + count) of a matrix, or all of them, read where they lie.
+template <class Scalar>
+class RowView {
+ public:
+  RowView(const Tensor<Scalar>& whole) : RowView(whole, 0, whole.dim(0)) {}
+  RowView(const Tensor<Scalar>& x, Index first, Index count)
+      : shape_{count, x.dim(1)}, data_(x.data() + first * x.dim(1)) {}
+
+  const Shape& shape() const { return shape_; }
+  Index size() const { return shape_[0] * shape_[1]; }
+  const Scalar* data() const { return data_; }
+
+ private:
+  Shape shape_;
+  const Scalar* data_;
+};
+
 // Rows [first, first + count) along the outermost axis of x.
 template <class Scalar>
 Tensor<Scalar> rows_of(const Tensor<Scalar>& x, Index first, Index count) {
