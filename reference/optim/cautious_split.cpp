@@ -48,6 +48,14 @@ Number cautious_update(const Number& z, const Number& o, const Number& rate, con
 template Single cautious_update(const Single&, const Single&, const Single&, const Single&);
 template double cautious_update(const double&, const double&, const double&, const double&);
 
+void cautious_update(Tensor<double>& parameter, const Tensor<double>& direction,
+                     double learning_rate, double weight_decay) {
+  require_shape("direction", direction, parameter.shape());
+  for (Index i = 0; i < parameter.size(); ++i) {
+    parameter[i] = cautious_update(parameter[i], direction[i], learning_rate, weight_decay);
+  }
+}
+
 SplitFloat cautious_split_update(SplitFloat parameter, float direction, float learning_rate,
                                  float weight_decay) {
   if (mutated(Mutant::split_mantissa_unread)) parameter.low = 0;

@@ -2,6 +2,8 @@
 
 #include <cstdint>
 
+#include "reference/tensor.h"
+
 namespace pairedhead::reference {
 
 // SPEC §6.2: an fp32 parameter kept in two halves. `high` is the bf16 weight that the model reads,
@@ -27,6 +29,10 @@ float join(SplitFloat parameter);
 template <class Number>
 Number cautious_update(const Number& parameter, const Number& direction,
                        const Number& learning_rate, const Number& weight_decay);
+
+// The same for every element of a matrix, exactly.
+void cautious_update(Tensor<double>& parameter, const Tensor<double>& direction,
+                     double learning_rate, double weight_decay);
 
 // The same for the two halves, as defined: the same bits everywhere. A NaN direction or parameter
 // gives NaN.
