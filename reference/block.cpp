@@ -44,9 +44,10 @@ Tensor<Scalar> block(const BlockStreams<Scalar>& streams, const BlockWeights<Sca
   tape.mixed = stored(std::move(entry.mixed), rounding, 10);
   tape.a = stored(std::move(entry.a), rounding, 1);
 
-  tape.attended = tape.mixed;
-  tape.mlp_input = tape.a;
-  if (settings.attention) {
+  if (!settings.attention || mutated(Mutant::mlp_beside_attention)) tape.mlp_input = tape.a;
+  if (!settings.attention) {
+    tape.attended = tape.mixed;
+  } else {
     Tensor<Scalar> out =
         attention_layer(attention_input(tape), streams.value_embedding, weights.layer, factors,
                         settings.layer, rounding.split(2), tape.layer);

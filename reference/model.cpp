@@ -57,11 +57,11 @@ void put_gate(const Tensor<Scalar>& gate, Index row, Tensor<Scalar>& bank) {
 
 // Adds a contribution to a gradient that several give to, and rounds it where it is stored.
 template <class Scalar>
-void gather(const Tensor<Scalar>& part, Tensor<Scalar>& sum, const Rounding& rounding,
+void gather(Tensor<Scalar> part, Tensor<Scalar>& sum, const Rounding& rounding,
             std::uint64_t buffer) {
   if (sum.size() == 0) sum = Tensor<Scalar>(part.shape());
   require_shape("gradient", part, sum.shape());
-  const Tensor<Scalar> given = as_operand(part);
+  const Tensor<Scalar> given = as_operand(std::move(part));
   for (Index i = 0; i < sum.size(); ++i) sum[i] += given[i];
   sum = rounding.split(buffer).bf16(std::move(sum));
 }
@@ -318,9 +318,9 @@ ParameterSet<Scalar> model_trunk_backward(const Config& config,
     const LayerConfig& layer = config.layers[at(i)];
     const std::uint64_t stream = first_block_stream + static_cast<std::uint64_t>(i);
     const Rounding here = backward.split(stream);
-    if (i == config.backout_from) gather(reduced.x_back, grad_x, here, 1);
+    if (i == config.backout_from) gather(std::move(reduced.x_back), grad_x, here, 1);
     if (i == config.skip_from && !mutated(Mutant::skip_gradient_lost)) {
-      gather(grad_skip, grad_x, here, 2);
+      gather(std::move(grad_skip), grad_x, here, 2);
     }
     BlockGradients<Scalar> block =
         block_backward(trunk.streams(i, tape), weights.block(i), trunk.factors(i), trunk.block(i),
@@ -340,18 +340,19 @@ ParameterSet<Scalar> model_trunk_backward(const Config& config,
       put_gate(block.layer.value_gate, *layer.value_gate, grad["ve_gate_bank"]);
       Tensor<Scalar>& sum = grad_value[at(*layer.value_embedding)];
       if (mutated(Mutant::value_embedding_gradient_of_first_use)) sum = {};
-      gather(block.layer.value_embedding, sum, here, 3);
+      gather(std::move(block.layer.value_embedding), sum, here, 3);
     }
     if (i == config.skip_to) {
       grad["skip_gate"] = std::move(block.skip_gate);
       scalars[weights.layout().skip()] = block.theta;
       grad_skip = std::move(block.x_skip);
     }
-    gather(block.x0, grad_x0, here, 4);
+    gather(std::move(block.x0), grad_x0, here, 4);
     grad_x = stored(std::move(block.x), here, 5);
   }
   // What enters layer 0 is x0.
-  if (!mutated(Mutant::entry_gradient_lost)) gather(grad_x, grad_x0, backward, x0_stream);
+  if (!mutated(Mutant::entry_gradient_lost))
+    gather(std::move(grad_x), grad_x0, backward, x0_stream);
 
   // Embeddings. A tied table has its gradient from the head before.
   Tensor<Scalar> of_head;

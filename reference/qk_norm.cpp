@@ -6,10 +6,9 @@
 namespace pairedhead::reference {
 namespace {
 
-// What is normed together: a head, whose channels are the innermost axis.
+// All heads of a token as one row.
 template <class Scalar>
-Tensor<Scalar> normed_rows(const Tensor<Scalar>& x) {
-  if (!mutated(Mutant::norm_over_all_heads)) return x;
+Tensor<Scalar> joined_heads(const Tensor<Scalar>& x) {
   return x.reshaped({x.dim(0), x.dim(1) * x.dim(2)});
 }
 
@@ -18,14 +17,18 @@ Tensor<Scalar> normed_rows(const Tensor<Scalar>& x) {
 template <class Scalar>
 Tensor<Scalar> qk_norm(const Tensor<Scalar>& x) {
   require_heads("x", x);
-  return rms_norm(normed_rows(x)).reshaped(x.shape());
+  if (mutated(Mutant::norm_over_all_heads)) return rms_norm(joined_heads(x)).reshaped(x.shape());
+  return rms_norm(x);  // a head's channels are the innermost axis
 }
 
 template <class Scalar>
 Tensor<Scalar> qk_norm_backward(const Tensor<Scalar>& x, const Tensor<Scalar>& grad_y) {
   require_heads("x", x);
   require_shape("grad_y", grad_y, x.shape());
-  return rms_norm_backward(normed_rows(x), normed_rows(grad_y)).reshaped(x.shape());
+  if (mutated(Mutant::norm_over_all_heads)) {
+    return rms_norm_backward(joined_heads(x), joined_heads(grad_y)).reshaped(x.shape());
+  }
+  return rms_norm_backward(x, grad_y);
 }
 
 #define INSTANTIATE(Scalar)                               \

@@ -9,15 +9,21 @@
 
 namespace pairedhead::reference {
 
+namespace {
+
+template <class Scalar>
+QueryKey<Scalar> normalised(const QueryKey<Scalar>& raw) {
+  if (mutated(Mutant::prepare_leaves_keys_unnormalised)) return {qk_norm(raw.query), raw.key};
+  return {qk_norm(raw.query), qk_norm(raw.key)};
+}
+
+}  // namespace
+
 template <class Scalar>
 QueryKey<Scalar> qk_prepare(const QueryKey<Scalar>& raw, const Tensor<Scalar>& cosine,
                             const Tensor<Scalar>& sine, const QkPrepareSettings& settings) {
   require_shape("key", raw.key, raw.query.shape());
-  QueryKey<Scalar> prepared = raw;
-  if (settings.normalise) {
-    prepared.query = qk_norm(prepared.query);
-    if (!mutated(Mutant::prepare_leaves_keys_unnormalised)) prepared.key = qk_norm(prepared.key);
-  }
+  QueryKey<Scalar> prepared = settings.normalise ? normalised(raw) : raw;
   const bool shift_first = settings.shift_keys && mutated(Mutant::shift_before_rotary);
   if (shift_first) prepared.key = key_shift(prepared.key);
   prepared.query = rotary_apply(prepared.query, cosine, sine, settings.paired);
@@ -30,30 +36,29 @@ QueryKey<Scalar> qk_prepare(const QueryKey<Scalar>& raw, const Tensor<Scalar>& c
 }
 
 template <class Scalar>
-QueryKey<Scalar> qk_prepare_backward(const QueryKey<Scalar>& raw, const QueryKey<Scalar>& grad,
+QueryKey<Scalar> qk_prepare_backward(const QueryKey<Scalar>& raw, QueryKey<Scalar> grad,
                                      const Tensor<Scalar>& cosine, const Tensor<Scalar>& sine,
                                      const QkPrepareSettings& settings) {
   require_shape("key", raw.key, raw.query.shape());
   require_shape("grad_query", grad.query, raw.query.shape());
   require_shape("grad_key", grad.key, raw.query.shape());
-  QueryKey<Scalar> result = grad;
   if (settings.shift_keys && !mutated(Mutant::prepare_backward_skips_shift)) {
-    result.key = key_shift_backward(result.key);
+    grad.key = key_shift_backward(grad.key);
   }
-  result.query = rotary_apply_backward(result.query, cosine, sine, settings.paired);
-  result.key = rotary_apply_backward(result.key, cosine, sine, settings.paired);
+  grad.query = rotary_apply_backward(grad.query, cosine, sine, settings.paired);
+  grad.key = rotary_apply_backward(grad.key, cosine, sine, settings.paired);
   if (settings.normalise) {
-    result.query = qk_norm_backward(raw.query, result.query);
-    result.key = qk_norm_backward(raw.key, result.key);
+    grad.query = qk_norm_backward(raw.query, grad.query);
+    grad.key = qk_norm_backward(raw.key, grad.key);
   }
-  return result;
+  return grad;
 }
 
-#define INSTANTIATE(Scalar)                                                                       \
-  template QueryKey<Scalar> qk_prepare(const QueryKey<Scalar>&, const Tensor<Scalar>&,            \
-                                       const Tensor<Scalar>&, const QkPrepareSettings&);          \
-  template QueryKey<Scalar> qk_prepare_backward(const QueryKey<Scalar>&, const QueryKey<Scalar>&, \
-                                                const Tensor<Scalar>&, const Tensor<Scalar>&,     \
+#define INSTANTIATE(Scalar)                                                                   \
+  template QueryKey<Scalar> qk_prepare(const QueryKey<Scalar>&, const Tensor<Scalar>&,        \
+                                       const Tensor<Scalar>&, const QkPrepareSettings&);      \
+  template QueryKey<Scalar> qk_prepare_backward(const QueryKey<Scalar>&, QueryKey<Scalar>,    \
+                                                const Tensor<Scalar>&, const Tensor<Scalar>&, \
                                                 const QkPrepareSettings&);
 INSTANTIATE(double)
 INSTANTIATE(Magnitude)

@@ -24,7 +24,7 @@ QueryKey<Scalar> qk_prepare(const QueryKey<Scalar>& raw, const Tensor<Scalar>& c
                             const Tensor<Scalar>& sine, const QkPrepareSettings& settings);
 
 template <class Scalar>
-QueryKey<Scalar> qk_prepare_backward(const QueryKey<Scalar>& raw, const QueryKey<Scalar>& grad,
+QueryKey<Scalar> qk_prepare_backward(const QueryKey<Scalar>& raw, QueryKey<Scalar> grad,
                                      const Tensor<Scalar>& cosine, const Tensor<Scalar>& sine,
                                      const QkPrepareSettings& settings);
 

@@ -118,12 +118,13 @@ void accumulate(std::vector<Contribution> contributions, const std::vector<Param
   });
 }
 
-// The mean of one parameter's gradient over the ranks (SPEC §9.4); empty where there is none.
-Tensor<double> mean_over_ranks(const std::vector<ParameterSet<double>>& ranks,
-                               const ParameterInfo& info, Rounding rounding) {
+// The mean of one parameter's gradient over the ranks (SPEC §9.4), of which the first is used up;
+// empty where there is none.
+Tensor<double> mean_over_ranks(std::vector<ParameterSet<double>>& ranks, const ParameterInfo& info,
+                               Rounding rounding) {
   const auto first = ranks[0].find(info.name);
   if (first == ranks[0].end()) return {};
-  Tensor<double> sum = first->second;
+  Tensor<double> sum = std::move(first->second);
   for (std::size_t rank = 1; rank < ranks.size(); ++rank) add(sum, ranks[rank].at(info.name));
   const double share = mutated(Mutant::ranks_summed) ? 1 : 1 / static_cast<double>(ranks.size());
   for (double& value : sum.values()) value *= share;
@@ -148,7 +149,7 @@ void adam_on_shards(Tensor<double>& parameter, AdamMoments& moments, const Tenso
   }
 }
 
-void update_normuon(TrainerState& state, const std::vector<ParameterSet<double>>& gradients,
+void update_normuon(TrainerState& state, std::vector<ParameterSet<double>>& gradients,
                     const std::vector<ParameterInfo>& table, const TrainerSettings& settings) {
   const ScheduleSettings& schedule = settings.config.schedule;
   const double rate = learning_rate(state.step, schedule), inertia = momentum(state.step, schedule);

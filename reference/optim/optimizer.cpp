@@ -69,7 +69,7 @@ Tensor<double> normuon_orthogonal(const Tensor<double>& direction, Index matrice
   const Index rows = rows_of_each(direction.shape(), matrices);
   // Attention's matrices go through one fused product, the MLP's through two steps.
   const bool fused = matrices > 1;
-  Tensor<double> orthogonal(direction.shape());
+  auto orthogonal = Tensor<double>::unwritten(direction.shape());
   for (Index first = 0; first < direction.dim(0); first += rows) {
     put_rows(polar_express(rows_of(direction, first, rows), fused,
                            rounding.split(static_cast<std::uint64_t>(first))),
@@ -79,24 +79,24 @@ Tensor<double> normuon_orthogonal(const Tensor<double>& direction, Index matrice
 }
 
 template <class Scalar>
-VarianceReduction<Scalar> normuon_normalised(const Tensor<Scalar>& orthogonal, Index matrices,
+VarianceReduction<Scalar> normuon_normalised(Tensor<Scalar> orthogonal, Index matrices,
                                              const Tensor<Scalar>& second_moment,
                                              Rounding rounding) {
   const Index rows = rows_of_each(orthogonal.shape(), matrices);
   require_shape("second_moment", second_moment, {orthogonal.dim(0)});
-  VarianceReduction<Scalar> result{orthogonal, second_moment};
-  for (Index first = 0; first < orthogonal.dim(0); first += rows) {
-    const auto reduced =
-        variance_reduction(rows_of(orthogonal, first, rows), rows_of(second_moment, first, rows),
-                           rounding.split(static_cast<std::uint64_t>(first)));
+  VarianceReduction<Scalar> result{std::move(orthogonal), second_moment};
+  for (Index first = 0; first < result.direction.dim(0); first += rows) {
+    const auto reduced = variance_reduction(rows_of(result.direction, first, rows),
+                                            rows_of(second_moment, first, rows),
+                                            rounding.split(static_cast<std::uint64_t>(first)));
     put_rows(reduced.direction, first, result.direction);
     put_rows(reduced.second_moment, first, result.second_moment);
   }
   return result;
 }
-template VarianceReduction<double> normuon_normalised(const Tensor<double>&, Index,
-                                                      const Tensor<double>&, Rounding);
-template VarianceReduction<Magnitude> normuon_normalised(const Tensor<Magnitude>&, Index,
+template VarianceReduction<double> normuon_normalised(Tensor<double>, Index, const Tensor<double>&,
+                                                      Rounding);
+template VarianceReduction<Magnitude> normuon_normalised(Tensor<Magnitude>, Index,
                                                          const Tensor<Magnitude>&, Rounding);
 
 void normuon_update(Tensor<double>& parameter, NormuonState& state, const Tensor<double>& gradient,
@@ -110,17 +110,14 @@ void normuon_update(Tensor<double>& parameter, NormuonState& state, const Tensor
     store_as_fp32(state.moment);
     store_as_fp32(direction);
   }
-  const Tensor<double> orthogonal =
+  Tensor<double> orthogonal =
       rounding.bf16(normuon_orthogonal(direction, settings.matrices, rounding.split(1)));
-  auto normalised =
-      normuon_normalised(orthogonal, settings.matrices, state.second_moment, rounding.split(2));
+  auto normalised = normuon_normalised(std::move(orthogonal), settings.matrices,
+                                       state.second_moment, rounding.split(2));
   const Tensor<double> update = rounding.bf16(std::move(normalised.direction));
   state.second_moment = std::move(normalised.second_moment);
   if (storage == Storage::exact) {
-    for (Index i = 0; i < parameter.size(); ++i) {
-      parameter[i] =
-          cautious_update(parameter[i], update[i], rates.learning_rate, rates.weight_decay);
-    }
+    cautious_update(parameter, update, rates.learning_rate, rates.weight_decay);
     return;
   }
   store_as_fp32(state.second_moment);

@@ -53,7 +53,7 @@ Tensor<double> normuon_orthogonal(const Tensor<double>& direction, Index matrice
 // SPEC §6.1.5: each of the matrices of orthogonal, [rows, columns], through variance_reduction,
 // with S, [rows]. M points: its. Scalars double and Magnitude.
 template <class Scalar>
-VarianceReduction<Scalar> normuon_normalised(const Tensor<Scalar>& orthogonal, Index matrices,
+VarianceReduction<Scalar> normuon_normalised(Tensor<Scalar> orthogonal, Index matrices,
                                              const Tensor<Scalar>& second_moment,
                                              Rounding rounding);
 

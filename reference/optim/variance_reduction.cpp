@@ -1,7 +1,9 @@
 #include "reference/optim/variance_reduction.h"
 
 #include <cmath>
+#include <utility>
 
+#include "reference/dot.h"
 #include "reference/mutant.h"
 #include "reference/scalar.h"
 
@@ -22,11 +24,12 @@ Tensor<Scalar> mean_squares(const Tensor<Scalar>& x) {
   const Index rows = x.dim(0), columns = x.dim(1);
   Tensor<Scalar> mean({rows});
   for (Index i = 0; i < rows; ++i) {
-    for (Index j = 0; j < columns; ++j) {
-      const Scalar& value = mutated(Mutant::variance_of_columns) ? x[j * rows + i] : x(i, j);
-      mean[i] += value * value;
+    Scalar squares = dot(&x(i, 0), &x(i, 0), columns);
+    if (mutated(Mutant::variance_of_columns)) {
+      squares = Scalar(0.0);
+      for (Index j = 0; j < columns; ++j) squares += x[j * rows + i] * x[j * rows + i];
     }
-    mean[i] = mean[i] / Scalar(static_cast<double>(columns));
+    mean[i] = squares / Scalar(static_cast<double>(columns));
   }
   return mean;
 }
@@ -34,7 +37,7 @@ Tensor<Scalar> mean_squares(const Tensor<Scalar>& x) {
 }  // namespace
 
 template <class Scalar>
-VarianceReduction<Scalar> variance_reduction(const Tensor<Scalar>& direction,
+VarianceReduction<Scalar> variance_reduction(Tensor<Scalar> direction,
                                              const Tensor<Scalar>& second_moment,
                                              Rounding rounding) {
   require_matrix("direction", direction);
@@ -43,7 +46,7 @@ VarianceReduction<Scalar> variance_reduction(const Tensor<Scalar>& direction,
   constexpr double beta2 = 0.95, least = 1e-10;
 
   const Tensor<Scalar> mean = mean_squares(direction);
-  VarianceReduction<Scalar> result{direction, Tensor<Scalar>({rows})};
+  VarianceReduction<Scalar> result{std::move(direction), Tensor<Scalar>({rows})};
   Tensor<Scalar> inverse({rows});  // s_i
   Scalar before(0.0), after(0.0);  // N^2 / n, N'^2 / n
   for (Index i = 0; i < rows; ++i) {
@@ -61,14 +64,14 @@ VarianceReduction<Scalar> variance_reduction(const Tensor<Scalar>& direction,
   if (mutated(Mutant::variance_norm_not_restored)) rescale = Scalar(1.0);
   for (Index i = 0; i < rows; ++i) {
     const Scalar factor = rounding.bf16(inverse[i] * rescale);
-    for (Index j = 0; j < columns; ++j) result.direction(i, j) = direction(i, j) * factor;
+    for (Index j = 0; j < columns; ++j) result.direction(i, j) *= factor;
   }
   return result;
 }
 
-#define INSTANTIATE(Scalar)                                                    \
-  template VarianceReduction<Scalar> variance_reduction(const Tensor<Scalar>&, \
-                                                        const Tensor<Scalar>&, Rounding);
+#define INSTANTIATE(Scalar)                                                                    \
+  template VarianceReduction<Scalar> variance_reduction(Tensor<Scalar>, const Tensor<Scalar>&, \
+                                                        Rounding);
 INSTANTIATE(double)
 INSTANTIATE(Magnitude)
 INSTANTIATE(Float128)

@@ -16,7 +16,7 @@ struct VarianceReduction {
 // direction O: [rows, columns]; second_moment S: [rows], 0 at first. The new S divides. M point:
 // the factor of a row. Throws InputError on other shapes.
 template <class Scalar>
-VarianceReduction<Scalar> variance_reduction(const Tensor<Scalar>& direction,
+VarianceReduction<Scalar> variance_reduction(Tensor<Scalar> direction,
                                              const Tensor<Scalar>& second_moment,
                                              Rounding rounding);
 
