@@ -7,6 +7,7 @@
 #include "reference/config.h"
 #include "tools/bench/bench_plan.h"
 #include "tools/bench/cpu_bench.h"
+#include "tools/bench/cpu_training_bench.h"
 #include "tools/bench/measurement.h"
 #include "tools/options/whole_number.h"
 #include "tools/report/progress.h"
@@ -30,7 +31,20 @@ struct Arguments {
   Index steps = 8;
 };
 
+void run_training_on_cpu(const Arguments& arguments) {
+  const auto config = reference::config_named(arguments.training);
+  if (!arguments.shard.empty()) {
+    throw InputError("bench: --device cpu --training takes synthetic text, without --data");
+  }
+  const CpuTrainingTiming timing = time_cpu_training(config, arguments.steps);
+  fmt::print("{}", cpu_training_table(timing));
+  if (!arguments.json.empty()) {
+    write_file(arguments.json, cpu_training_json(timing).dump(1) + "\n");
+  }
+}
+
 void run_on_cpu(const Arguments& arguments) {
+  if (!arguments.training.empty()) return run_training_on_cpu(arguments);
   if (arguments.shard.empty()) {
     throw InputError("bench: --device cpu needs --data, a .bin shard whose tokens are used");
   }
@@ -93,7 +107,7 @@ void add_bench_command(CLI::App& app, int& exit_code) {
   command->add_option("--data", arguments->shard,
                       "a .bin shard whose document lengths are timed as well; training: a pattern");
   command->add_option("--json", arguments->json, "also write the measurements as JSON");
-  command->add_option("--device", arguments->device, "gpu: kernels; cpu: the reference's model")
+  command->add_option("--device", arguments->device, "gpu: kernels; cpu: the reference")
       ->check(CLI::IsMember({"gpu", "cpu"}));
   command->add_option("--tokens", arguments->tokens, "cpu: tokens of the one forward pass")
       ->check(count_from(1));
@@ -102,7 +116,7 @@ void add_bench_command(CLI::App& app, int& exit_code) {
   command->add_option("--peer", arguments->peer,
                       "cpu: a command that times the same model, tools/bench/pytorch_model.py");
   command->add_option("--training", arguments->training,
-                      "time whole steps of this configuration on the GPU, by phase and by part");
+                      "time whole steps of this configuration, by phase; on a GPU also by part");
   command->add_option("--steps", arguments->steps, "training: steps a phase")->check(count_from(1));
   command->callback([arguments, &exit_code] {
     run(*arguments);
