@@ -50,7 +50,7 @@ __device__ int sum_before(int number, int* of_warps) {
     const int other = __shfl_up_sync(0xffffffffu, sum, step);
     if (lane >= step) sum += other;
   }
-  if (lane == warp_threads - 1) of_warps[warp] = sum;
+  if (lane == warp_threads - 1 && warp < summing_warps) of_warps[warp] = sum;
   __syncthreads();
 #pragma unroll
   for (int before = 0; before < summing_warps; ++before) {
