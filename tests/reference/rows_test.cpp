@@ -24,5 +24,16 @@ TEST(Rows, MayBeNone) {
   EXPECT_EQ(rows_of(x, 3, 0).shape(), (Shape{0, 2}));
 }
 
+TEST(Rows, AreViewedWhereTheyLie) {
+  Tensor<double> x({4, 3});
+  for (Index i = 0; i < x.size(); ++i) x[i] = static_cast<double>(i);
+  const RowView<double> view(x, 1, 2), whole = x;
+  EXPECT_EQ(view.shape(), (Shape{2, 3}));
+  EXPECT_EQ(view.size(), 6);
+  EXPECT_EQ(view.data(), &x(1, 0));
+  EXPECT_EQ(whole.shape(), x.shape());
+  EXPECT_EQ(whole.data(), x.data());
+}
+
 }  // namespace
 }  // namespace pairedhead::reference

@@ -26,6 +26,16 @@ TEST(Tensor, StartsAtZero) {
   EXPECT_EQ(Tensor<double>({0, 4}).size(), 0);
 }
 
+// Where assertions are checked, what is not written yet is NaN, so that a forgotten element shows.
+TEST(Tensor, UnwrittenHasTheShapeAndInADebugBuildNaN) {
+  const auto x = Tensor<double>::unwritten({2, 3});
+  EXPECT_EQ(x.shape(), (Shape{2, 3}));
+  EXPECT_EQ(x.size(), 6);
+#ifndef NDEBUG
+  for (const double value : x.values()) EXPECT_NE(value, value);
+#endif
+}
+
 TEST(Tensor, RequireShapeSaysWhatWhereExpectedAndGot) {
   const Tensor<double> x({2, 3});
   EXPECT_NO_THROW(require_shape("q", x, {2, 3}));
