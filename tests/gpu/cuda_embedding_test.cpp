@@ -78,6 +78,32 @@ TEST_F(CudaEmbedding, EqualTokensStayInTheOrderOfTheText) {
   }
 }
 
+// The smear's backward sorts aside, on fewer multiprocessors and in more rounds.
+TEST_F(CudaEmbedding, TheSmearLeavesTheOrderOfTheSort) {
+  for (const int count : {1, 300, 16384, 24581, 49152}) {
+    const EmbeddingShape shape = {count, 16, 50304};
+    const auto elements = static_cast<std::size_t>(count) * 16;
+    const GuardedBuffer tokens = upload(text(count, shape.vocabulary, 4), stream_);
+    const GuardedBuffer table = upload(random_bits(50304 * 16, 5), stream_);
+    const GuardedBuffer w = upload(random_bits(12, 6), stream_);
+    const GuardedBuffer lam = upload(std::vector<float>{0.5f}, stream_);
+    const GuardedBuffer grad_x0 = upload(random_bits(elements, 7), stream_);
+    const GuardedBuffer grad_e = upload(Bits(elements), stream_),
+                        grad_w = upload(Bits(12), stream_);
+    const GuardedBuffer grad_lam = upload(std::vector<float>{0}, stream_);
+    const GuardedBuffer order = upload(std::vector<char>(token_order_bytes(shape), -1), stream_);
+    const GuardedBuffer workspace = workspace_of(shape);
+    embed_smear_norm_backward(shape, tokens.as<std::int32_t>(), bf16(table), bf16(w),
+                              lam.as<float>(), bf16(grad_x0), nullptr, bf16(grad_e), bf16(grad_w),
+                              grad_lam.as<float>(), order.data(), workspace.data(), stream_);
+    const GuardedBuffer expected = sorted(shape, tokens, workspace);
+    EXPECT_EQ(download<std::int32_t>(order, stream_), download<std::int32_t>(expected, stream_))
+        << count;
+    EXPECT_EQ(order.damage(stream_), std::nullopt);
+    EXPECT_EQ(workspace.damage(stream_), std::nullopt);
+  }
+}
+
 // Small integers, whose sums are exact in any order: runs of thousands of rows, runs that end where
 // a warp's share does, and rows that nobody names.
 TEST_F(CudaEmbedding, ScattersSumsOfIntegersExactly) {
