@@ -351,8 +351,9 @@ ParameterSet<Scalar> model_trunk_backward(const Config& config,
     grad_x = stored(std::move(block.x), here, 5);
   }
   // What enters layer 0 is x0.
-  if (!mutated(Mutant::entry_gradient_lost))
+  if (!mutated(Mutant::entry_gradient_lost)) {
     gather(std::move(grad_x), grad_x0, backward, x0_stream);
+  }
 
   // Embeddings. A tied table has its gradient from the head before.
   Tensor<Scalar> of_head;

@@ -39,9 +39,11 @@ __device__ __forceinline__ void let_next_kernel_start() {
   cudaTriggerProgrammaticLaunchCompletion();
 }
 
-// In the second kernel, by all threads, before one reads what the first wrote: the first has ended.
-// Every kernel that is launched so waits somewhere, and be it at its end: whoever waits for it in
-// turn takes all that came before for done.
+// In the second kernel, by all threads, before one touches what the first does: the first has
+// ended. What came before the first has ended only if that waited before it let the second start,
+// or was launched in order; else nothing is touched before the wait. Every kernel that is launched
+// so waits somewhere, and be it at its end: whoever waits for it takes all that came before for
+// done.
 __device__ __forceinline__ void wait_for_kernel_before() { cudaGridDependencySynchronize(); }
 
 inline cudaLaunchAttribute overlap_attribute() {

@@ -8,6 +8,7 @@
 
 #include "reference/trainer.h"
 #include "tools/bench/measurement.h"
+#include "tools/bench/phases.h"
 
 namespace pairedhead {
 namespace {
@@ -18,15 +19,8 @@ constexpr std::uint64_t seed = 1;
 }  // namespace
 
 CpuTrainingTiming time_cpu_training(const reference::Config& config, Index steps) {
-  if (steps <= warm_up) {
-    throw InputError("--steps: expected at least " + std::to_string(warm_up + 1) +
-                     " a phase, got " + std::to_string(steps));
-  }
-  reference::TrainerSettings settings;
-  settings.config = config;
-  reference::ScheduleSettings& schedule = settings.config.schedule;
-  schedule.scheduled = 3 * steps;
-  schedule.extension = 0;
+  const reference::TrainerSettings settings = settings_of_phases(config, steps, warm_up + 1);
+  const reference::ScheduleSettings& schedule = settings.config.schedule;
   auto text = reference::TrainingData::synthetic(settings.config, seed);
   auto state = start_training(settings, initial_parameters(settings.config, seed));
 

@@ -8,6 +8,7 @@
 
 #include "reference/schedule.h"
 #include "tools/bench/measurement.h"
+#include "tools/bench/phases.h"
 
 namespace pairedhead {
 namespace {
@@ -36,15 +37,8 @@ std::optional<double> peer_of(const TrainingTiming& timing, const PhaseTiming& p
 
 TrainingTiming time_training(const reference::Config& config, const std::string& data,
                              Index steps) {
-  if (steps <= warm_up + 1) {
-    throw InputError("--steps: expected at least " + std::to_string(warm_up + 2) +
-                     " a phase, got " + std::to_string(steps));
-  }
-  reference::TrainerSettings settings;
-  settings.config = config;
-  reference::ScheduleSettings& schedule = settings.config.schedule;
-  schedule.scheduled = 3 * steps;
-  schedule.extension = 0;
+  const reference::TrainerSettings settings = settings_of_phases(config, steps, warm_up + 2);
+  const reference::ScheduleSettings& schedule = settings.config.schedule;
 
   const auto start = std::chrono::steady_clock::now();
   reference::TrainingData text =
