@@ -6,8 +6,9 @@
 #include "gpu/kernels/reduce.cuh"
 #include "gpu/kernels/variance_reduction.h"
 
-// Two passes, for a row's factor needs the sums of its whole matrix. The second begins with the
-// rows that the first has read last: those are still in the L2 cache.
+// Two passes, for a row's factor needs the sums of its whole matrix, with a short one between them
+// that adds those up: else every block of the second would. The second begins with the rows that
+// the first has read last: those are still in the L2 cache.
 
 namespace pairedhead::gpu {
 namespace {
@@ -26,24 +27,30 @@ struct MeanSquares {
   float before, after;
 };
 
-// What the first pass leaves for the second.
+constexpr int sums_of_matrix = 2;  // the two that MeanSquares names, in its order
+
+// What the passes leave for the next.
 struct Measured {
-  MeanSquares* sums;  // [matrices, blocks of a matrix]
-  float* inverse;     // [matrices, rows]: s
+  float* of_blocks;    // [matrices, sums_of_matrix, blocks of a matrix]
+  float* of_matrices;  // [matrices, sums_of_matrix]
+  float* inverse;      // [matrices, rows]: s
 };
 
 Measured measured_in(void* workspace, const MatrixFamily& family) {
-  auto* const sums = static_cast<MeanSquares*>(workspace);
-  return {sums, reinterpret_cast<float*>(sums + family.matrices * blocks_of_matrix(family))};
+  auto* const of_blocks = static_cast<float*>(workspace);
+  const std::int64_t sums = family.matrices * sums_of_matrix;
+  float* const of_matrices = of_blocks + sums * blocks_of_matrix(family);
+  return {of_blocks, of_matrices, of_matrices + sums};
 }
 
-// The row of this warp in block `block` of those of all matrices.
+// The row of this warp in a block of those of all matrices.
 struct Place {
-  int matrix, row;
+  int matrix, block, row;
 
-  __device__ Place(unsigned block, unsigned blocks)
-      : matrix(static_cast<int>(block / blocks)),
-        row(static_cast<int>(block % blocks) * rows_of_block + warp_of_block()) {}
+  __device__ Place(unsigned of_all, unsigned blocks)
+      : matrix(static_cast<int>(of_all / blocks)),
+        block(static_cast<int>(of_all % blocks)),
+        row(block * rows_of_block + warp_of_block()) {}
 };
 
 // The channels that this lane has of a row's nth part.
@@ -76,20 +83,20 @@ template <bool vectors>
 __global__ void __launch_bounds__(threads_of_block)
     measure_rows(MatrixFamily family, int blocks, const __nv_bfloat16* __restrict__ x,
                  float* __restrict__ second_moment, Measured to, KernelMutant mutant) {
-  __shared__ float shared[rows_of_block];
+  __shared__ MeanSquares of_rows[rows_of_block];
   let_next_kernel_start();
-  const auto [matrix, row] = Place(blockIdx.x, blocks);
+  const auto [matrix, block, row] = Place(blockIdx.x, static_cast<unsigned>(blocks));
   const int columns = static_cast<int>(family.columns);
   MeanSquares own = {};
   if (row < family.rows) {
     const __nv_bfloat16* const of_matrix = x + matrix * family.count_of_each();
+    const std::int64_t at = matrix * family.rows + row;
+    const float old = second_moment[at];  // on its way together with the row
     const float squares = planted(mutant, KernelMutant::variance_of_columns)
                               ? sum_of_squares_transposed(of_matrix, family, row)
                               : sum_of_squares<vectors>(of_matrix + row * family.columns, columns);
     if (lane_of_warp() == 0) {
-      const std::int64_t at = matrix * family.rows + row;
       const float mean = squares / static_cast<float>(columns);
-      const float old = second_moment[at];
       const float updated = beta2 * old + (1 - beta2) * mean;
       const float used = planted(mutant, KernelMutant::variance_before_update) ? old : updated;
       const float inverse = 1 / sqrtf(fmaxf(used, least));
@@ -98,9 +105,17 @@ __global__ void __launch_bounds__(threads_of_block)
       own = {mean, mean * inverse * inverse};
     }
   }
-  own.before = block_sum<threads_of_block>(own.before, shared);
-  own.after = block_sum<threads_of_block>(own.after, shared);
-  if (threadIdx.x == 0) to.sums[blockIdx.x] = own;
+  if (lane_of_warp() == 0) of_rows[warp_of_block()] = own;
+  __syncthreads();
+  if (threadIdx.x != 0) return;
+  MeanSquares sum = {};
+  for (const MeanSquares& of_row : of_rows) {
+    sum.before += of_row.before;
+    sum.after += of_row.after;
+  }
+  float* const of_matrix = to.of_blocks + matrix * sums_of_matrix * blocks;
+  of_matrix[block] = sum.before;
+  of_matrix[blocks + block] = sum.after;
 }
 
 // A row in the registers of a warp, as much of it as `kept` parts are.
@@ -132,28 +147,21 @@ struct KeptRow {
 template <bool vectors>
 __global__ void __launch_bounds__(threads_of_block)
     scale_rows(MatrixFamily family, int blocks, Measured by, __nv_bfloat16* x) {
-  __shared__ float shared[rows_of_block];
-  const auto [matrix, row] = Place(gridDim.x - 1 - blockIdx.x, blocks);
+  const auto [matrix, block, row] =
+      Place(gridDim.x - 1 - blockIdx.x, static_cast<unsigned>(blocks));
   const bool active = row < family.rows;
   const int columns = static_cast<int>(family.columns);
   __nv_bfloat16* const place = x + (matrix * family.rows + row) * family.columns;
   const KeptRow<vectors> kept(place, active ? columns : 0);
 
   wait_for_kernel_before();
-  MeanSquares sum = {};
-  for (int block = static_cast<int>(threadIdx.x); block < blocks; block += threads_of_block) {
-    const MeanSquares there = by.sums[matrix * blocks + block];
-    sum.before += there.before;
-    sum.after += there.after;
-  }
-  const float inverse = active ? by.inverse[matrix * family.rows + row] : 0;
-  sum.before = block_sum<threads_of_block>(sum.before, shared);
-  sum.after = block_sum<threads_of_block>(sum.after, shared);
-  const auto n = static_cast<float>(columns);
-  const float rescale = sqrtf(n * sum.before) / fmaxf(sqrtf(n * sum.after), least);
   if (!active) return;
+  const float* const sums = by.of_matrices + matrix * sums_of_matrix;
+  const auto n = static_cast<float>(columns);
+  const float rescale = sqrtf(n * sums[0]) / fmaxf(sqrtf(n * sums[1]), least);
+  const float factor = by.inverse[matrix * family.rows + row] * rescale;
   // SPEC §6.1.5 rounds the factor: both operands of the product are bf16.
-  kept.store_scaled(place, columns, __bfloat162float(__float2bfloat16_rn(inverse * rescale)));
+  kept.store_scaled(place, columns, __bfloat162float(__float2bfloat16_rn(factor)));
 }
 
 template <bool vectors>
@@ -165,6 +173,8 @@ void reduce(const MatrixFamily& family, __nv_bfloat16* x, float* second_moment, 
   measure_rows<vectors><<<grid, threads_of_block, 0, stream>>>(family, blocks, x, second_moment,
                                                                measured, active_kernel_mutant());
   CUDA_CHECK(cudaGetLastError());
+  sum_partials(measured.of_blocks, blocks, static_cast<int>(family.matrices) * sums_of_matrix,
+               measured.of_matrices, stream);
   launch_overlapped(scale_rows<vectors>, {grid, threads_of_block}, stream, family, blocks, measured,
                     x);
 }
@@ -173,8 +183,9 @@ void reduce(const MatrixFamily& family, __nv_bfloat16* x, float* second_moment, 
 
 std::size_t variance_workspace_bytes(const MatrixFamily& family) {
   const auto matrices = static_cast<std::size_t>(family.matrices);
-  return matrices * (static_cast<std::size_t>(blocks_of_matrix(family)) * sizeof(MeanSquares) +
-                     static_cast<std::size_t>(family.rows) * sizeof(float));
+  const auto blocks = static_cast<std::size_t>(blocks_of_matrix(family));
+  const auto rows = static_cast<std::size_t>(family.rows);
+  return matrices * (sums_of_matrix * (blocks + 1) + rows) * sizeof(float);
 }
 
 void variance_reduction(const MatrixFamily& family, __nv_bfloat16* direction, float* second_moment,
