@@ -2,6 +2,9 @@
 
 #include <gtest/gtest.h>
 
+#include <cstdint>
+#include <vector>
+
 #include "reference/scalar.h"
 
 namespace pairedhead {
@@ -34,6 +37,25 @@ TEST(Tensor, UnwrittenHasTheShapeAndInADebugBuildNaN) {
 #ifndef NDEBUG
   for (const double value : x.values()) EXPECT_NE(value, value);
 #endif
+}
+
+// Of every size; and none reaches into another.
+template <class Scalar>
+void begins_on_a_cache_line() {
+  std::vector<Tensor<Scalar>> kept;
+  for (Index size = 1; size < 40; ++size) {
+    kept.emplace_back(Shape{size}, Scalar(static_cast<double>(size)));
+    EXPECT_EQ(reinterpret_cast<std::uintptr_t>(kept.back().data()) % 64, 0U) << size;
+  }
+  for (const Tensor<Scalar>& x : kept) {
+    for (const Scalar& value : x.values())
+      EXPECT_TRUE(value == Scalar(static_cast<double>(x.size())));
+  }
+}
+
+TEST(Tensor, BeginsOnACacheLine) {
+  begins_on_a_cache_line<double>();
+  begins_on_a_cache_line<Float128>();
 }
 
 TEST(Tensor, RequireShapeSaysWhatWhereExpectedAndGot) {
