@@ -69,6 +69,10 @@ std::vector<Measurement> measure(GpuTarget& target, const BenchSetting& setting)
                             component.work(setting.parameters, backward), peer});
   };
   add("forward", false, launches.forward, launches.start, setting.peer_forward_ms);
+  if (launches.start) {
+    launches.start(target.stream());
+    launches.forward(target.stream());
+  }
   if (launches.backward) add("backward", true, launches.backward, {}, setting.peer_backward_ms);
 
   if (launches.finish) launches.finish(target.stream());

@@ -55,7 +55,7 @@ double median_milliseconds(const gpu::Stream& stream, const Launch& launch, cons
   stream.synchronize();
   const double alone = milliseconds(starts[0], ends[0]);
   warm_up(static_cast<int>(warm_up_milliseconds / alone));
-  const int launches = before ? 1 : std::max(1, static_cast<int>(least_milliseconds / alone));
+  const int launches = std::max(1, static_cast<int>(least_milliseconds / alone));
   for (std::size_t i = 0; i < starts.size(); ++i) sample(starts[i], ends[i], launches);
   stream.synchronize();
   std::vector<double> samples;
