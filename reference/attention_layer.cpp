@@ -14,14 +14,6 @@
 namespace pairedhead::reference {
 namespace {
 
-template <class Scalar>
-Tensor<Scalar> stacked(const Tensor<Scalar>& top, const Tensor<Scalar>& bottom) {
-  auto both = Tensor<Scalar>::unwritten({top.dim(0) + bottom.dim(0), top.dim(1)});
-  std::copy_n(top.data(), top.size(), both.data());
-  std::copy_n(bottom.data(), bottom.size(), both.data() + top.size());
-  return both;
-}
-
 // The bank with O, its last C rows, as [in, out], where that mistake is planted; else empty.
 template <class Scalar>
 Tensor<Scalar> misread(const Tensor<Scalar>& qkvo) {
@@ -63,13 +55,21 @@ void add(const Tensor<Scalar>& x, Tensor<Scalar>& sum) {
   for (Index i = 0; i < sum.size(); ++i) sum[i] += x[i];
 }
 
-// Wb[0:3C] and Wb[3C:4C] as their products read them.
+// Wb[0:3C] and Wb[3C:4C], or these rows of its gradient, where they lie.
 template <class Scalar>
 RowView<Scalar> input_weights(const Tensor<Scalar>& qkvo) {
   return {qkvo, 0, qkvo.dim(0) / 4 * 3};
 }
 template <class Scalar>
+RowSpan<Scalar> input_weights(Tensor<Scalar>& qkvo) {
+  return {qkvo, 0, qkvo.dim(0) / 4 * 3};
+}
+template <class Scalar>
 RowView<Scalar> output_weights(const Tensor<Scalar>& qkvo) {
+  return {qkvo, qkvo.dim(0) / 4 * 3, qkvo.dim(0) / 4};
+}
+template <class Scalar>
+RowSpan<Scalar> output_weights(Tensor<Scalar>& qkvo) {
   return {qkvo, qkvo.dim(0) / 4 * 3, qkvo.dim(0) / 4};
 }
 
@@ -156,11 +156,12 @@ AttentionLayerGradients<Scalar> attention_layer_backward(
   check(a, value_embedding, weights, settings);
   require_shape("grad_out", grad_out, a.shape());
   AttentionLayerGradients<Scalar> grad;
+  grad.qkvo = Tensor<Scalar>::unwritten(weights.qkvo.shape());
 
   const Tensor<Scalar> mistaken = misread(weights.qkvo);
   LambdaLinearGradients<Scalar> out = lambda_linear_backward(
       tape.gated.reshaped(a.shape()), output_weights(mistaken.size() > 0 ? mistaken : weights.qkvo),
-      weights.omega, grad_out, rounding.split(9));
+      weights.omega, grad_out, rounding.split(9), output_weights(grad.qkvo));
   grad.omega = out.lambda;
   OutputGateGradients<Scalar> gate = output_gate_backward(
       tape.y, a, weights.gate, stored(std::move(out.a), rounding, 11).reshaped(tape.y.shape()));
@@ -175,10 +176,10 @@ AttentionLayerGradients<Scalar> attention_layer_backward(
   QueryKey<Scalar> raw = qk_prepare_backward(tape.raw, std::move(prepared), factors.cosine,
                                              factors.sine, prepare_settings(settings));
   const Tensor<Scalar> grad_u = stored(joined(raw.query, raw.key, attention.value), rounding, 16);
-  LambdaLinearGradients<Scalar> in = lambda_linear_backward(
-      a, input_weights(weights.qkvo), weights.alpha, grad_u, rounding.split(2));
+  LambdaLinearGradients<Scalar> in =
+      lambda_linear_backward(a, input_weights(weights.qkvo), weights.alpha, grad_u,
+                             rounding.split(2), input_weights(grad.qkvo));
   grad.alpha = in.lambda;
-  grad.qkvo = stacked(in.w, out.w);
 
   grad.a = std::move(in.a);
   if (!mutated(Mutant::output_gate_input_gradient_lost)) add(gate.a, grad.a);

@@ -27,22 +27,22 @@ Tensor<Scalar> lambda_linear(const Tensor<Scalar>& a,
 }
 
 template <class Scalar>
-LambdaLinearGradients<Scalar> lambda_linear_backward(const Tensor<Scalar>& a,
-                                                     const std::type_identity_t<RowView<Scalar>>& w,
-                                                     const Scalar& lambda,
-                                                     const Tensor<Scalar>& grad_u,
-                                                     Rounding rounding) {
+LambdaLinearGradients<Scalar> lambda_linear_backward(
+    const Tensor<Scalar>& a, const std::type_identity_t<RowView<Scalar>>& w, const Scalar& lambda,
+    const Tensor<Scalar>& grad_u, Rounding rounding,
+    const std::type_identity_t<RowSpan<Scalar>>& grad_w) {
+  require_shape("grad_w", grad_w, w.shape());
   const bool unscaled = mutated(Mutant::lambda_missing_in_input_gradient);
   const Tensor<Scalar> scaled_w = rounding.bf16(scaled(unscaled ? Scalar(1) : lambda, w));
   LinearGradients<Scalar> grad = linear_backward(a, scaled_w, grad_u);
-  grad.w = rounding.bf16(std::move(grad.w));
+  const Tensor<Scalar> grad_scaled = rounding.bf16(std::move(grad.w));
   const Scalar* const factor =
       mutated(Mutant::lambda_gradient_of_scaled_weight) ? scaled_w.data() : w.data();
-  const Scalar grad_lambda = dot(grad.w.data(), factor, w.size());
-  if (!mutated(Mutant::lambda_missing_in_weight_gradient)) {
-    for (Scalar& value : grad.w.values()) value *= lambda;
-  }
-  return {std::move(grad.x), std::move(grad.w), grad_lambda};
+  const Scalar grad_lambda = dot(grad_scaled.data(), factor, w.size());
+  const bool lost = mutated(Mutant::lambda_missing_in_weight_gradient);
+  const Scalar scale = lost ? Scalar(1) : lambda;
+  for (Index i = 0; i < w.size(); ++i) grad_w.data()[i] = grad_scaled[i] * scale;
+  return {std::move(grad.x), grad_lambda};
 }
 
 #define INSTANTIATE(Scalar)                                                                \
@@ -50,7 +50,7 @@ LambdaLinearGradients<Scalar> lambda_linear_backward(const Tensor<Scalar>& a,
                                         const Scalar&, Rounding);                          \
   template LambdaLinearGradients<Scalar> lambda_linear_backward(                           \
       const Tensor<Scalar>&, const RowView<Scalar>&, const Scalar&, const Tensor<Scalar>&, \
-      Rounding);
+      Rounding, const RowSpan<Scalar>&);
 INSTANTIATE(double)
 INSTANTIATE(Magnitude)
 INSTANTIATE(Dual)

@@ -17,16 +17,16 @@ Tensor<Scalar> lambda_linear(const Tensor<Scalar>& a,
 
 template <class Scalar>
 struct LambdaLinearGradients {
-  Tensor<Scalar> a, w;  // [T, K], [N, K]
+  Tensor<Scalar> a;  // [T, K]
   Scalar lambda;
 };
 // SPEC §5 "lambda-scaled linear": da = g W'; dW' = g^T a; dw = lambda dW'; d(lambda) = <dW', w>.
-// grad_u: [T, N]. M points: W' as in the forward pass, dW'.
+// grad_u: [T, N]. dw is written to grad_w, [N, K], rows of the gradient of the bank that w is rows
+// of. M points: W' as in the forward pass, dW'.
 template <class Scalar>
-LambdaLinearGradients<Scalar> lambda_linear_backward(const Tensor<Scalar>& a,
-                                                     const std::type_identity_t<RowView<Scalar>>& w,
-                                                     const Scalar& lambda,
-                                                     const Tensor<Scalar>& grad_u,
-                                                     Rounding rounding);
+LambdaLinearGradients<Scalar> lambda_linear_backward(
+    const Tensor<Scalar>& a, const std::type_identity_t<RowView<Scalar>>& w, const Scalar& lambda,
+    const Tensor<Scalar>& grad_u, Rounding rounding,
+    const std::type_identity_t<RowSpan<Scalar>>& grad_w);
 
 }  // namespace pairedhead::reference

@@ -18,10 +18,11 @@ Tensor<Scalar> sum(const Tensor<Scalar>& given, Tensor<Scalar> part, const char*
   return part;
 }
 
-// What enters the mix.
+// What enters the mix: x, or `skipped`, made here.
 template <class Scalar>
-Tensor<Scalar> entering(const MixNormInputs<Scalar>& in) {
-  return in.skips ? skip(in.x, in.x_skip, in.x0, in.w, in.theta) : in.x;
+const Tensor<Scalar>& entering(const MixNormInputs<Scalar>& in, Tensor<Scalar>& skipped) {
+  if (!in.skips) return in.x;
+  return skipped = skip(in.x, in.x_skip, in.x0, in.w, in.theta);
 }
 
 template <class Scalar>
@@ -48,7 +49,8 @@ template <class Scalar>
 MixNorm<Scalar> mix_norm(const MixNormInputs<Scalar>& in) {
   require_gate_input("x", in.x, in.x.dim(0));
   MixNorm<Scalar> result;
-  result.mixed = mixed_of(in, entering(in));
+  Tensor<Scalar> skipped;
+  result.mixed = mixed_of(in, entering(in, skipped));
   result.a = rms_norm(result.mixed);
   return result;
 }
@@ -58,7 +60,8 @@ MixNormGradients<Scalar> mix_norm_backward(const MixNormInputs<Scalar>& in,
                                            const MixNormIncoming<Scalar>& incoming) {
   require_gate_input("x", in.x, in.x.dim(0));
   require_shape("grad_a", incoming.a, in.x.shape());
-  const Tensor<Scalar> x = entering(in);
+  Tensor<Scalar> skipped;
+  const Tensor<Scalar>& x = entering(in, skipped);
   const Tensor<Scalar> mixed = mixed_of(in, x);
   Tensor<Scalar> g = rms_norm_backward(mixed, with_gates(incoming.a, incoming.a_gates));
   if (!mutated(Mutant::mix_norm_loses_stream_gradient)) {

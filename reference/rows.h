@@ -7,22 +7,27 @@
 
 namespace pairedhead::reference {
 
-// Rows [first, first + count) of a matrix, or all of them, read where they lie.
-template <class Scalar>
-class RowView {
+// Rows [first, first + count) of a matrix, or all of them, where they lie. Element: Scalar, or
+// const Scalar for rows that are only read.
+template <class Element, class Matrix>
+class RowsInPlace {
  public:
-  RowView(const Tensor<Scalar>& whole) : RowView(whole, 0, whole.dim(0)) {}
-  RowView(const Tensor<Scalar>& x, Index first, Index count)
+  RowsInPlace(Matrix& whole) : RowsInPlace(whole, 0, whole.dim(0)) {}
+  RowsInPlace(Matrix& x, Index first, Index count)
       : shape_{count, x.dim(1)}, data_(x.data() + first * x.dim(1)) {}
 
   const Shape& shape() const { return shape_; }
   Index size() const { return shape_[0] * shape_[1]; }
-  const Scalar* data() const { return data_; }
+  Element* data() const { return data_; }
 
  private:
   Shape shape_;
-  const Scalar* data_;
+  Element* data_;
 };
+template <class Scalar>
+using RowView = RowsInPlace<const Scalar, const Tensor<Scalar>>;
+template <class Scalar>
+using RowSpan = RowsInPlace<Scalar, Tensor<Scalar>>;
 
 // Rows [first, first + count) along the outermost axis of x.
 template <class Scalar>

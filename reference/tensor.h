@@ -138,8 +138,8 @@ class Tensor {
 };
 
 // Throws InputError naming `what` unless the shapes are equal. Called at every public boundary.
-template <class Scalar>
-void require_shape(const char* what, const Tensor<Scalar>& tensor, const Shape& expected) {
+template <class Shaped>
+void require_shape(const char* what, const Shaped& tensor, const Shape& expected) {
   if (tensor.shape() != expected) {
     throw InputError(std::string(what) + ": expected shape " + to_string(expected) + ", got " +
                      to_string(tensor.shape()));

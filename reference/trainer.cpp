@@ -126,8 +126,9 @@ Tensor<double> mean_over_ranks(std::vector<ParameterSet<double>>& ranks, const P
   if (first == ranks[0].end()) return {};
   Tensor<double> sum = std::move(first->second);
   for (std::size_t rank = 1; rank < ranks.size(); ++rank) add(sum, ranks[rank].at(info.name));
-  const double share = mutated(Mutant::ranks_summed) ? 1 : 1 / static_cast<double>(ranks.size());
-  for (double& value : sum.values()) value *= share;
+  if (ranks.size() > 1 && !mutated(Mutant::ranks_summed)) {
+    for (double& value : sum.values()) value *= 1 / static_cast<double>(ranks.size());
+  }
   return info.dtype == DType::bf16 ? rounding.bf16(std::move(sum)) : sum;
 }
 
@@ -135,6 +136,9 @@ Tensor<double> mean_over_ranks(std::vector<ParameterSet<double>>& ranks, const P
 void adam_on_shards(Tensor<double>& parameter, AdamMoments& moments, const Tensor<double>& gradient,
                     const AdamParameter& settings, double learning_rate, Storage storage,
                     const std::vector<Owned>& shards) {
+  if (shards.size() == 1) {
+    return adam_update(parameter, moments, gradient, settings, learning_rate, storage);
+  }
   const Tensor<double> before = parameter;
   const AdamMoments held = moments;
   for (const auto& [first, count] : shards) {

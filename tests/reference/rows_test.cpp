@@ -24,6 +24,17 @@ TEST(Rows, MayBeNone) {
   EXPECT_EQ(rows_of(x, 3, 0).shape(), (Shape{0, 2}));
 }
 
+TEST(Rows, AreWrittenWhereTheyLie) {
+  Tensor<double> x({4, 3});
+  const RowSpan<double> span(x, 2, 1);
+  EXPECT_EQ(span.shape(), (Shape{1, 3}));
+  for (Index i = 0; i < span.size(); ++i) span.data()[i] = 5;
+  EXPECT_EQ(x(1, 2), 0);
+  EXPECT_EQ(x(2, 0), 5);
+  EXPECT_EQ(x(2, 2), 5);
+  EXPECT_EQ(x(3, 0), 0);
+}
+
 TEST(Rows, AreViewedWhereTheyLie) {
   Tensor<double> x({4, 3});
   for (Index i = 0; i < x.size(); ++i) x[i] = static_cast<double>(i);

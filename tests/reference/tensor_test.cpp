@@ -98,13 +98,5 @@ TEST(Tensor, CastConvertsElements) {
   EXPECT_EQ(x[1].magnitude, 3);
 }
 
-TEST(Tensor, BeginsOnACacheLine) {
-  std::vector<Tensor<double>> tensors;
-  for (Index size = 1; size < 40; ++size) tensors.emplace_back(Shape{size});
-  for (const Tensor<double>& tensor : tensors) {
-    EXPECT_EQ(reinterpret_cast<std::uintptr_t>(tensor.data()) % 64, 0u);
-  }
-}
-
 }  // namespace
 }  // namespace pairedhead

@@ -76,10 +76,11 @@ Component lambda_linear() {
   evaluate_with(component, []<class Scalar>(const CaseInputs<Scalar>& in, Rounding rounding) {
     const auto a = in("a"), w = in("w");
     const Scalar lambda = in.scalar("lambda");
-    auto grad = reference::lambda_linear_backward(a, w, lambda, in("grad_u"), rounding);
+    auto grad_w = Tensor<Scalar>::unwritten(w.shape());
+    auto grad = reference::lambda_linear_backward(a, w, lambda, in("grad_u"), rounding, grad_w);
     return TensorsOf<Scalar>{{"outputs/u", reference::lambda_linear(a, w, lambda, rounding)},
                              {"grads/a", std::move(grad.a)},
-                             {"grads/w", std::move(grad.w)},
+                             {"grads/w", std::move(grad_w)},
                              {"grads/lambda", one_value(grad.lambda)}};
   });
   return component;
