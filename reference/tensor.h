@@ -13,6 +13,7 @@
 #include <vector>
 
 #include "reference/error.h"
+#include "reference/tensor_memory.h"
 
 namespace pairedhead {
 
@@ -34,34 +35,26 @@ inline std::string to_string(const Shape& shape) {
 
 // Memory that begins on a cache line. Eigen's sums start where a vector register is aligned, so
 // that elsewhere their order, and the last bits of a result, would depend on what malloc found.
-//
-// Without assertions it is aligned here, behind the address to free: glibc cuts aligned blocks out
-// of larger ones and keeps none of them for the next of the size, 2 % of a tiny step. With them it
-// is left to the library, so that a sanitizer sees what is read before the first element.
+// Where assertions are checked it comes of operator new, whose blocks a sanitizer watches.
 template <class T>
 struct LineAllocator {
   using value_type = T;
-  static constexpr std::size_t line = 64;
 
   LineAllocator() = default;
   template <class Other>
   LineAllocator(const LineAllocator<Other>&) {}
 #ifdef NDEBUG
   T* allocate(std::size_t count) {
-    static_assert(__STDCPP_DEFAULT_NEW_ALIGNMENT__ >= sizeof(void*));
-    auto* const block = static_cast<std::byte*>(::operator new(count * sizeof(T) + line));
-    std::byte* const memory = block + line - reinterpret_cast<std::uintptr_t>(block) % line;
-    ::new (memory - sizeof(void*)) void*(block);
-    return reinterpret_cast<T*>(memory);
+    return static_cast<T*>(allocate_tensor_memory(count * sizeof(T)));
   }
-  void deallocate(T* memory, std::size_t) {
-    ::operator delete(reinterpret_cast<void**>(memory)[-1]);
-  }
+  void deallocate(T* memory, std::size_t count) { free_tensor_memory(memory, count * sizeof(T)); }
 #else
   T* allocate(std::size_t count) {
-    return static_cast<T*>(::operator new(count * sizeof(T), std::align_val_t(line)));
+    return static_cast<T*>(::operator new(count * sizeof(T), std::align_val_t(cache_line)));
   }
-  void deallocate(T* memory, std::size_t) { ::operator delete(memory, std::align_val_t(line)); }
+  void deallocate(T* memory, std::size_t) {
+    ::operator delete(memory, std::align_val_t(cache_line));
+  }
 #endif
   // Where no value is given, none is written (see Tensor::unwritten).
   template <class U>
