@@ -136,7 +136,7 @@ Tensor<double> mean_over_ranks(std::vector<ParameterSet<double>>& ranks, const P
 void adam_on_shards(Tensor<double>& parameter, AdamMoments& moments, const Tensor<double>& gradient,
                     const AdamParameter& settings, double learning_rate, Storage storage,
                     const std::vector<Owned>& shards) {
-  if (shards.size() == 1) {
+  if (shards.size() == 1) {  // the update as it is defined: what several ranks are held against
     return adam_update(parameter, moments, gradient, settings, learning_rate, storage);
   }
   const Tensor<double> before = parameter;

@@ -45,7 +45,7 @@ void begins_on_a_cache_line() {
   std::vector<Tensor<Scalar>> kept;
   for (Index size = 1; size < 40; ++size) {
     kept.emplace_back(Shape{size}, Scalar(static_cast<double>(size)));
-    EXPECT_EQ(reinterpret_cast<std::uintptr_t>(kept.back().data()) % 64, 0U) << size;
+    EXPECT_EQ(reinterpret_cast<std::uintptr_t>(kept.back().data()) % cache_line, 0U) << size;
   }
   for (const Tensor<Scalar>& x : kept) {
     for (const Scalar& value : x.values())

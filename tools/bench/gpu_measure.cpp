@@ -69,7 +69,7 @@ std::vector<Measurement> measure(GpuTarget& target, const BenchSetting& setting)
                             component.work(setting.parameters, backward), peer});
   };
   add("forward", false, launches.forward, launches.start, setting.peer_forward_ms);
-  if (launches.start) {
+  if (launches.start) {  // the timed launches worked on their own results; this one is compared
     launches.start(target.stream());
     launches.forward(target.stream());
   }

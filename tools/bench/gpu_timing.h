@@ -9,9 +9,10 @@ namespace pairedhead {
 using Launch = std::function<void(cudaStream_t)>;
 
 // What a warm launch takes, the median of many samples between two events: a launch each, or as
-// many short ones as fill 0.3 ms. `before` comes before each sample, untimed, and may be empty:
-// what it lays ready for a kernel that works in place, the launches behind the first of a sample
-// have from the one before, for else each would pay for the lines that the copies left in L2.
+// many short ones as fill 0.3 ms. `before`, which may be empty, comes before each sample,
+// untimed; a kernel in place, for which it lays its input ready, works on its own result in the
+// sample's later launches. Before each launch, what `before` wrote would still be on its way out of
+// L2 while that is timed.
 double median_milliseconds(const gpu::Stream& stream, const Launch& launch,
                            const Launch& before = {});
 

@@ -84,9 +84,9 @@ class GpuCase {
 };
 
 // What a row launches, as often as one likes; backward reads what forward wrote, and is empty where
-// the row has none. `start` comes before every forward and is no part of what is timed: it lays
-// into the buffers of kernels that work in place what they are to find there. Nor is `finish`,
-// after both: it fills outputs that a judge needs and no trainer asks for.
+// the row has none. `start` comes before every forward whose result is read and is no part of what
+// is timed: it lays into the buffers of kernels that work in place what they are to find there. Nor
+// is `finish`, after both: it fills outputs that a judge needs and no trainer asks for.
 struct GpuLaunches {
   std::function<void(cudaStream_t)> forward, backward;
   std::function<void(cudaStream_t)> start = {};
