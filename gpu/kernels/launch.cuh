@@ -13,7 +13,7 @@ namespace pairedhead::gpu {
 
 struct Grid {
   dim3 blocks;
-  unsigned threads;              // of a block
+  dim3 threads;                  // of a block
   std::size_t shared_bytes = 0;  // of a block, beside what the kernel declares
 };
 
@@ -22,7 +22,7 @@ void launch_with(std::span<cudaLaunchAttribute> attributes, void (*kernel)(Param
                  const Grid& grid, cudaStream_t stream, const Arguments&... arguments) {
   cudaLaunchConfig_t config = {};
   config.gridDim = grid.blocks;
-  config.blockDim = dim3(grid.threads);
+  config.blockDim = grid.threads;
   config.dynamicSmemBytes = grid.shared_bytes;
   config.stream = stream;
   config.attrs = attributes.data();

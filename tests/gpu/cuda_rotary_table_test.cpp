@@ -40,6 +40,7 @@ TEST_F(CudaRotaryTable, RefusesWhatTheKernelCannotDo) {
   EXPECT_THROW(table(0, 16), std::invalid_argument);
   EXPECT_THROW(table(4, 12), std::invalid_argument);
   EXPECT_THROW(table(4, 0), std::invalid_argument);
+  EXPECT_THROW(table(4, 2056), std::invalid_argument);
 }
 
 }  // namespace
