@@ -18,12 +18,15 @@ constexpr int digit_bits = 8, digits = 1 << digit_bits;
 constexpr int threads = 1024, warps = threads / warp_threads;
 // So many threads share what there is to add up for a digit.
 constexpr int threads_of_digit = threads / digits;
-constexpr int most_steps = 3;  // a thread's share of a round
-constexpr int none = -1;
+constexpr int warps_of_thread = warps / threads_of_digit;
+constexpr int together = 6;  // tokens of a thread that it holds at once
+
+// How many tokens a warp has of each digit, then where its next one of each goes.
+using WarpsOfBlock = int[warps][digits];
 
 struct Sort {
   const std::int32_t* tokens;
-  int count, passes, rounds, steps;
+  int count, passes, steps;     // steps: a warp owns 32 positions times so many
   OrderedToken *order, *spare;  // [count] each
   std::uint32_t* named;
   int named_words;
@@ -97,11 +100,10 @@ __device__ DigitCount count_of_digit(const cooperative_groups::cluster_group& cl
 template <int blocks>  // of the cluster
 __global__ void __launch_bounds__(threads) sort_kernel(Sort sort) {
   __shared__ int counts[digits];  // of the block's tokens
-  __shared__ int next[digits];    // where the block's next token of a digit goes
-  __shared__ union {
-    DigitCount parts[threads_of_digit][digits];
-    int of_warps[warps][digits];  // how many of a round are a warp's, then where they go
-  } shared;
+  __shared__ int next[digits];    // where the block's first token of a digit goes
+  __shared__ int of_parts[threads_of_digit][digits];
+  __shared__ DigitCount of_clusters[threads_of_digit][digits];
+  __shared__ WarpsOfBlock of_warps;
   __shared__ int sums[digits / warp_threads];
   wait_for_kernel_before();
   let_next_kernel_start();
@@ -109,76 +111,88 @@ __global__ void __launch_bounds__(threads) sort_kernel(Sort sort) {
   const int thread = static_cast<int>(threadIdx.x);
   const int warp = warp_of_block(), lane = lane_of_warp();
   const int block = static_cast<int>(cluster.block_rank());
-  const int begin = min(block * sort.rounds * sort.steps * threads, sort.count);
-  const int end = min(begin + sort.rounds * sort.steps * threads, sort.count);
+  const int first = (block * warps + warp) * sort.steps * warp_threads + lane;
+  const auto position = [&](int step) { return first + step * warp_threads; };
+  const auto active = [&](int step) { return step < sort.steps && position(step) < sort.count; };
 
   for (int word = block * threads + thread; word < sort.named_words; word += blocks * threads) {
     sort.named[word] = 0;
   }
   for (int pass = 0; pass < sort.passes; ++pass) {
-    if (thread < digits) counts[thread] = 0;
-    __syncthreads();
-    for (int i = begin + thread; i < end; i += threads) {
-      atomicAdd(&counts[Sort::digit(pass, sort.entry(pass, i))], 1);
+    int* const of_warp = of_warps[warp];
+    for (int digit = lane; digit < digits; digit += warp_threads) of_warp[digit] = 0;
+    __syncwarp();
+    OrderedToken entries[together];
+    const auto load = [&](int begun) {
+#pragma unroll
+      for (int n = 0; n < together; ++n) {
+        if (active(begun + n)) entries[n] = sort.entry(pass, position(begun + n));
+      }
+    };
+    for (int begun = 0; begun < sort.steps; begun += together) {
+      load(begun);
+#pragma unroll
+      for (int n = 0; n < together; ++n) {
+        if (active(begun + n)) atomicAdd(&of_warp[Sort::digit(pass, entries[n])], 1);
+      }
     }
+    __syncthreads();
+
+    // A thread has a digit and a part of the warps.
+    const int digit = thread % digits, part = thread / digits;
+    int here[warps_of_thread], in_part = 0;
+#pragma unroll
+    for (int n = 0; n < warps_of_thread; ++n) {
+      here[n] = of_warps[part * warps_of_thread + n][digit];
+      in_part += here[n];
+    }
+    of_parts[part][digit] = in_part;
+    __syncthreads();
+    int before_part = 0, in_block = 0;
+#pragma unroll
+    for (int other = 0; other < threads_of_digit; ++other) {
+      before_part += other < part ? of_parts[other][digit] : 0;
+      in_block += of_parts[other][digit];
+    }
+    if (part == 0) counts[digit] = in_block;
     cluster.sync();
 
-    const DigitCount count = count_of_digit<blocks>(cluster, counts, shared.parts);
+    const DigitCount count = count_of_digit<blocks>(cluster, counts, of_clusters);
     const int smaller = sum_before(count.all, sums);
-    if (thread < digits) next[thread] = smaller + count.before;
+    if (part == 0) next[digit] = smaller + count.before;
+    __syncthreads();
+    int place_of_warp = next[digit] + before_part;
+#pragma unroll
+    for (int n = 0; n < warps_of_thread; ++n) {
+      of_warps[part * warps_of_thread + n][digit] = place_of_warp;
+      place_of_warp += here[n];
+    }
+    __syncthreads();
 
-    // A round takes a stretch, each warp of it a part, 32 tokens a step.
-    for (int first = begin; first < end; first += sort.steps * threads) {
-      for (int n = thread; n < warps * digits; n += threads) {
-        shared.of_warps[n / digits][n % digits] = 0;
-      }
-      __syncthreads();
-      int* const of_warp = shared.of_warps[warp];
-      const int first_of_warp = first + warp * sort.steps * warp_threads + lane;
-      OrderedToken entries[most_steps];
-      int ranks[most_steps];  // among the warp's of the digit
+    for (int begun = 0; begun < sort.steps; begun += together) {
+      if (sort.steps > together) load(begun);
 #pragma unroll
-      for (int step = 0; step < most_steps; ++step) {
-        ranks[step] = none;
-        if (step >= sort.steps) continue;
-        const int i = first_of_warp + step * warp_threads;
-        const bool active = i < end;
-        if (active) entries[step] = sort.entry(pass, i);
-        const int digit = active ? Sort::digit(pass, entries[step]) : digits;
-        const unsigned alike = __match_any_sync(0xffffffffu, digit);
+      for (int n = 0; n < together; ++n) {
+        if (begun + n >= sort.steps) break;
+        const bool one = active(begun + n);
+        const int own = one ? Sort::digit(pass, entries[n]) : digits;
+        const unsigned alike = __match_any_sync(0xffffffffu, own);
         const int before = __popc(alike & ((1u << lane) - 1));
-        ranks[step] = active ? of_warp[digit] + before : none;
+        const int place = one ? of_warp[own] + before : 0;
         __syncwarp();
-        if (active && before == 0) of_warp[digit] = ranks[step] + __popc(alike);
+        if (one && before == 0) of_warp[own] = place + __popc(alike);
         __syncwarp();
+        if (one) sort.result(pass)[place] = entries[n];
       }
-      __syncthreads();
-      if (thread < digits) {
-        int place = next[thread];
-#pragma unroll
-        for (auto& of_each : shared.of_warps) {
-          const int here = of_each[thread];
-          of_each[thread] = place;
-          place += here;
-        }
-        next[thread] = place;
-      }
-      __syncthreads();
-#pragma unroll
-      for (int step = 0; step < most_steps; ++step) {
-        if (ranks[step] == none) continue;
-        const int place = of_warp[Sort::digit(pass, entries[step])] + ranks[step];
-        sort.result(pass)[place] = entries[step];
-      }
-      __syncthreads();
     }
     // All have moved, and none reads another's counts any more.
     cluster.sync();
   }
   // The first of equal tokens names their row: one for each, while in the text thousands would wait
   // for each other at the words of the frequent ones.
-  for (int i = begin + thread; i < end; i += threads) {
-    const int token = sort.order[i].token;
+  for (int step = 0; step < sort.steps; ++step) {
+    if (!active(step)) break;
+    const int i = position(step), token = sort.order[i].token;
     if (i > 0 && sort.order[i - 1].token == token) continue;
     atomicOr(&sort.named[token / warp_threads], 1u << token % warp_threads);
   }
@@ -191,13 +205,10 @@ void sort_tokens_on(const EmbeddingShape& shape, const std::int32_t* tokens, voi
   const int bits = static_cast<int>(std::bit_width(static_cast<unsigned>(shape.vocabulary - 1)));
   auto* const sorted = static_cast<OrderedToken*>(order);
   constexpr int of_step = blocks * threads;
-  const int steps_in_all = (shape.tokens + of_step - 1) / of_step;
-  const int rounds = (steps_in_all + most_steps - 1) / most_steps;
   const Sort sort = {.tokens = tokens,
                      .count = shape.tokens,
                      .passes = std::max(1, (bits + digit_bits - 1) / digit_bits),
-                     .rounds = rounds,
-                     .steps = (steps_in_all + rounds - 1) / rounds,
+                     .steps = (shape.tokens + of_step - 1) / of_step,
                      .order = sorted,
                      .spare = static_cast<OrderedToken*>(workspace),
                      .named = reinterpret_cast<std::uint32_t*>(sorted + shape.tokens),

@@ -78,9 +78,10 @@ TEST_F(CudaEmbedding, EqualTokensStayInTheOrderOfTheText) {
   }
 }
 
-// The smear's backward sorts aside, on fewer multiprocessors and in more rounds.
+// The smear's backward sorts aside, on fewer multiprocessors, so that a thread has more tokens. The
+// last text is more than it holds at once.
 TEST_F(CudaEmbedding, TheSmearLeavesTheOrderOfTheSort) {
-  for (const int count : {1, 300, 16384, 24581, 49152}) {
+  for (const int count : {1, 300, 16384, 24581, 49152, 120001}) {
     const EmbeddingShape shape = {count, 16, 50304};
     const auto elements = static_cast<std::size_t>(count) * 16;
     const GuardedBuffer tokens = upload(text(count, shape.vocabulary, 4), stream_);
