@@ -33,7 +33,7 @@ NormuonOptimizer::NormuonOptimizer(const ParameterLayout& layout, const Ownershi
     matrices_.push_back({place, ownership.rows(place.info.name)});
     if (owns(matrices_.back())) add(place, families_);
   }
-  std::int64_t groups = 0, largest = 0, end = 0;
+  std::int64_t groups = 0, largest = 0, most_rows = 0, end = 0;
   std::size_t workspace = 0;
   for (Family& family : families_) {
     const auto around = std::find_if(whole.rbegin(), whole.rend(), [&](const Family& candidate) {
@@ -45,6 +45,7 @@ NormuonOptimizer::NormuonOptimizer(const ParameterLayout& layout, const Ownershi
     family.second_moment = arena.take<float>(family.parameters * family.rows);
     groups += static_cast<std::int64_t>(family.groups.size());
     largest = std::max(largest, matrices.count());
+    most_rows = std::max(most_rows, family.parameters * family.rows);
     end += matrices.count();
     workspace =
         std::max({workspace, polar_workspace_bytes(matrices), variance_workspace_bytes(matrices)});
@@ -55,6 +56,7 @@ NormuonOptimizer::NormuonOptimizer(const ParameterLayout& layout, const Ownershi
   mantissa_ = arena.take<std::uint16_t>(end);
   direction_ = arena.take<__nv_bfloat16>(largest);
   orthogonal_ = arena.take<__nv_bfloat16>(largest);
+  row_factor_ = arena.take<float>(most_rows);
   workspace_ = arena.take<std::byte>(static_cast<std::int64_t>(workspace));
 }
 
@@ -120,9 +122,10 @@ void NormuonOptimizer::move(const Family& family, const float* rates, LinearAlge
   momentum_update(matrices.count(), gradients.of_bf16 + family.offset, momentum_,
                   moment_ + family.kept, direction_, stream);
   polar_express(algebra, matrices, direction_, orthogonal_, workspace_, stream);
-  variance_reduction(matrices, orthogonal_, family.second_moment, workspace_, stream);
+  variance_reduction(matrices, orthogonal_, family.second_moment, row_factor_, workspace_, stream);
   for (const RateGroup& group : family.groups) {
-    cautious_split_update(group.count, orthogonal_ + group.first, rates, rates + 1,
+    cautious_split_update(group.count / family.columns, family.columns, orthogonal_ + group.first,
+                          row_factor_ + group.first / family.columns, rates, rates + 1,
                           parameters.bf16 + family.offset + group.first,
                           mantissa_ + family.kept + group.first, stream);
     rates += 2;

@@ -71,6 +71,7 @@ class NormuonOptimizer {
   float* moment_ = nullptr;    // family by family, as the mantissa is
   std::uint16_t* mantissa_ = nullptr;
   __nv_bfloat16 *direction_ = nullptr, *orthogonal_ = nullptr;  // of the largest family
+  float* row_factor_ = nullptr;                                 // of the one with most rows
   void* workspace_ = nullptr;
 };
 

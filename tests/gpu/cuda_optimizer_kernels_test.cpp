@@ -10,6 +10,7 @@
 #include "gpu/kernels/momentum.h"
 #include "gpu/kernels/polar_express.h"
 #include "gpu/kernels/variance_reduction.h"
+#include "reference/optim/cautious_split.h"
 #include "reference/random.h"
 #include "tests/gpu/device_fixture.h"
 
@@ -85,9 +86,10 @@ TEST_F(CudaOptimizerKernels, AnAddressChangesNoBit) {
     const DeviceArray<std::uint16_t> mantissa(rounded(normal(count, 5)), shift, stream);
     const DeviceArray<std::uint16_t> update(rounded(normal(count, 6)), shift, stream);
     const DeviceArray<float> numbers({0.9f, 0.046f, 0.0276f}, 0, stream);
+    const DeviceArray<float> factor({1}, 0, stream);
     momentum_update(count, gradient.data(), numbers.data(), moment.data(), direction.data(),
                     stream);
-    cautious_split_update(count, update.data<__nv_bfloat16>(), numbers.data() + 1,
+    cautious_split_update(1, count, update.data<__nv_bfloat16>(), factor.data(), numbers.data() + 1,
                           numbers.data() + 2, parameter.data<__nv_bfloat16>(), mantissa.data(),
                           stream);
     add_gradients(count, gradient.data(), direction.data(), sum.data(), sum.data(), stream);
@@ -97,6 +99,43 @@ TEST_F(CudaOptimizerKernels, AnAddressChangesNoBit) {
   const Result aligned = run(0);
   EXPECT_NE(aligned.parameter, rounded(normal(count, 4)));
   for (const int shift : {1, 4, 7}) EXPECT_TRUE(run(shift) == aligned) << "shift " << shift;
+}
+
+// Rows of eight are moved in vectors, rows of seven and of one cannot be; each has its own factor.
+TEST_F(CudaOptimizerKernels, ARowOfTheUpdateHasItsOwnFactor) {
+  const Stream stream;
+  constexpr std::int64_t rows = 35;
+  for (const std::int64_t columns : {1, 7, 8, 24}) {
+    const std::int64_t count = rows * columns;
+    const Halves before = rounded(normal(count, 1)), directions = rounded(normal(count, 2));
+    Floats factors;
+    for (const std::uint16_t half : rounded(normal(rows, 3))) {
+      factors.push_back(emulated::from_bf16(half));
+    }
+    const DeviceArray<std::uint16_t> parameter(before, 0, stream);
+    const DeviceArray<std::uint16_t> mantissa(Halves(before.size()), 0, stream);
+    const DeviceArray<std::uint16_t> direction(directions, 0, stream);
+    const DeviceArray<float> factor(factors, 0, stream), rates({0.046f, 0.0276f}, 0, stream);
+    cautious_split_update(rows, columns, direction.data<__nv_bfloat16>(), factor.data(),
+                          rates.data(), rates.data() + 1, parameter.data<__nv_bfloat16>(),
+                          mantissa.data(), stream);
+    const Halves high = parameter.values(), low = mantissa.values();
+    for (std::int64_t i = 0; i < count; ++i) {
+      const auto at = static_cast<std::size_t>(i);
+      const float o = emulated::from_bf16(emulated::to_bf16(
+          emulated::from_bf16(directions[at]) * factors[static_cast<std::size_t>(i / columns)]));
+      const reference::SplitFloat wanted =
+          reference::cautious_split_update({before[at], 0}, o, 0.046f, 0.0276f);
+      ASSERT_EQ((reference::SplitFloat{high[at], low[at]}), wanted)
+          << columns << " columns, element " << i;
+    }
+  }
+}
+
+TEST_F(CudaOptimizerKernels, RefuseMoreElementsThanTheUpdateCounts) {
+  EXPECT_THROW(cautious_split_update(std::int64_t{1} << 22, 1024, nullptr, nullptr, nullptr,
+                                     nullptr, nullptr, nullptr, nullptr),
+               std::invalid_argument);
 }
 
 TEST_F(CudaOptimizerKernels, FourGradientsAreSummedInPairs) {
@@ -211,7 +250,7 @@ TEST_F(CudaOptimizerKernels, RefuseAFamilyWithoutElements) {
        {MatrixFamily{0, 4, 4}, MatrixFamily{1, 0, 4}, MatrixFamily{1, 4, 0}}) {
     EXPECT_THROW(polar_normalise(family, nullptr, nullptr, nullptr, nullptr),
                  std::invalid_argument);
-    EXPECT_THROW(variance_reduction(family, nullptr, nullptr, nullptr, nullptr),
+    EXPECT_THROW(variance_reduction(family, nullptr, nullptr, nullptr, nullptr, nullptr),
                  std::invalid_argument);
   }
 }

@@ -255,15 +255,17 @@ TEST_F(CudaOptimizer, NormuonMovesEveryMatrixAsByItself) {
           mu, {static_cast<float>(momentum(step, apart.config.schedule)),
                static_cast<float>(rates.learning_rate), static_cast<float>(rates.weight_decay)});
       const DeviceMemory direction = zeros(2 * place.count), orthogonal = zeros(2 * place.count);
+      const DeviceMemory row_factors = zeros(4 * info.shape[0]);
       const DeviceMemory workspace(
           std::max(polar_workspace_bytes(family), variance_workspace_bytes(family)));
       auto* const u = reinterpret_cast<__nv_bfloat16*>(direction.data());
       auto* const o = reinterpret_cast<__nv_bfloat16*>(orthogonal.data());
+      auto* const factor = reinterpret_cast<float*>(row_factors.data());
       momentum_update(place.count, apart.gradient(place), mu, moment, u, apart.stream);
       polar_express(apart.algebra, family, u, o, workspace.data(), apart.stream);
-      variance_reduction(family, o, second, workspace.data(), apart.stream);
-      cautious_split_update(place.count, o, mu + 1, mu + 2, apart.parameters.matrix(place),
-                            mantissa, apart.stream);
+      variance_reduction(family, o, second, factor, workspace.data(), apart.stream);
+      cautious_split_update(info.shape[0], info.shape[1], o, factor, mu + 1, mu + 2,
+                            apart.parameters.matrix(place), mantissa, apart.stream);
       apart.stream.synchronize();  // before the scratch goes
 
       const std::string state = "normuon/" + info.name;

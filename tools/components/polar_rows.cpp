@@ -284,9 +284,11 @@ Component variance_reduction() {
   component.magnitude = [](const Parameters& p, const Arrays& arrays) {
     return magnitudes(evaluate_variance<Magnitude>(p, arrays, Rounding::exact()));
   };
+  // The directions once, a row's S in and out and its factor: the product with that is no work of
+  // its own, the update reads the directions anyway.
   component.work = [](const Parameters& p, bool) {
     const double rows = elements(p) / static_cast<double>(p.integer("columns"));
-    return Work{.bytes = 2 * 2 * elements(p) + 2 * 4 * rows};
+    return Work{.bytes = 2 * elements(p) + 3 * 4 * rows};
   };
   // One column: every row has the same absolute value afterwards. One row comes out as it went in,
   // and so may two: both factors are near 1 where one is.

@@ -68,16 +68,21 @@ GpuLaunches momentum(GpuCase& c) {
           .start = copies({updated(c, "moment")})};
 }
 
+// As matrices of the record's width where that goes, whose rows keep their direction.
 GpuLaunches cautious_split_update(GpuCase& c) {
   const Index count = c.inputs().at("direction").size();
+  constexpr Index width = 768;
+  const Index columns = count % width == 0 ? width : count, rows = count / columns;
+  const float* const row_factor =
+      c.scratch("row_factor", std::vector(static_cast<std::size_t>(rows), 1.0f));
   const auto direction = c.bf16("direction"), parameter = c.bf16("outputs/parameter");
   const auto mantissa = c.at<std::uint16_t>("outputs/mantissa");
   const float* const rate = c.fp32("learning_rate");
   const float* const decay = c.fp32("weight_decay");
   return {.forward =
               [=](cudaStream_t stream) {
-                gpu::cautious_split_update(count, direction, rate, decay, parameter, mantissa,
-                                           stream);
+                gpu::cautious_split_update(rows, columns, direction, row_factor, rate, decay,
+                                           parameter, mantissa, stream);
               },
           .backward = {},
           .start = copies({updated(c, "parameter"), updated(c, "mantissa")})};
@@ -175,18 +180,45 @@ GpuLaunches polar_express(GpuCase& c) {
           .start = copies({{direction, overwritten, bytes}})};
 }
 
+// What the trainer's update makes of directions and factors, which no trainer stores: it moves a
+// parameter of -0 at a rate of -1, without decay, to the direction itself, bit by bit. Bare copies
+// of what it overwrites and reads are laid ready.
+std::function<void(cudaStream_t)> normalised_direction(GpuCase& c, const gpu::MatrixFamily& family,
+                                                       const __nv_bfloat16* orthogonal,
+                                                       const float* row_factor,
+                                                       __nv_bfloat16* update) {
+  const auto count = static_cast<std::size_t>(family.count());
+  const auto zeros = c.scratch("negative_zeros", std::vector<std::uint16_t>(count, 0x8000));
+  const auto none = c.scratch("no_mantissa", std::vector<std::uint16_t>(count, 0));
+  const float* const rates = c.scratch("bare_rates", std::vector{-1.0f, 0.0f});
+  auto* const mantissa = static_cast<std::uint16_t*>(c.scratch("mantissa_of_update", 2 * count));
+  return [=](cudaStream_t stream) {
+    copies({{zeros, update, 2 * count}, {none, mantissa, 2 * count}})(stream);
+    gpu::cautious_split_update(family.matrices * family.rows, family.columns, orthogonal,
+                               row_factor, rates, rates + 1, update, mantissa, stream);
+  };
+}
+
+float* room_for_factors(GpuCase& c, const gpu::MatrixFamily& family) {
+  const auto rows = static_cast<std::size_t>(family.matrices * family.rows);
+  return static_cast<float*>(c.scratch("row_factor", rows * sizeof(float)));
+}
+
 GpuLaunches variance_reduction(GpuCase& c) {
   const gpu::MatrixFamily family = family_of(c);
-  const auto update = c.bf16("outputs/update");
+  const auto direction = c.bf16("direction");
   float* const second_moment = c.fp32("outputs/second_moment");
+  float* const row_factor = room_for_factors(c, family);
   void* const workspace = c.scratch("workspace", gpu::variance_workspace_bytes(family));
   return {
       .forward =
           [=](cudaStream_t stream) {
-            gpu::variance_reduction(family, update, second_moment, workspace, stream);
+            gpu::variance_reduction(family, direction, second_moment, row_factor, workspace,
+                                    stream);
           },
       .backward = {},
-      .start = copies({updated(c, "direction", "outputs/update"), updated(c, "second_moment")})};
+      .start = copies({updated(c, "second_moment")}),
+      .finish = normalised_direction(c, family, direction, row_factor, c.bf16("outputs/update"))};
 }
 
 // The stages of the trainer's step, with copies of what it overwrites.
@@ -205,25 +237,29 @@ GpuLaunches normuon_step(GpuCase& c) {
   float* const moment = c.fp32("outputs/moment");
   float* const second_moment = c.fp32("outputs/second_moment");
   const auto direction = c.bf16("outputs/direction"), orthogonal = c.bf16("outputs/orthogonal");
-  const auto update = c.bf16("outputs/update"), parameter = c.bf16("outputs/parameter");
+  const auto parameter = c.bf16("outputs/parameter");
   const auto mantissa = c.at<std::uint16_t>("outputs/mantissa");
   const std::size_t bytes = static_cast<std::size_t>(family.count()) * sizeof *direction;
   auto* const overwritten = static_cast<__nv_bfloat16*>(c.scratch("overwritten", bytes));
+  float* const row_factor = room_for_factors(c, family);
   void* const workspace = c.scratch("workspace", std::max(gpu::polar_workspace_bytes(family),
                                                           gpu::variance_workspace_bytes(family)));
-  return {.forward =
-              [=, &algebra = c.algebra()](cudaStream_t stream) {
-                gpu::momentum_update(family.count(), gradient, mu, moment, direction, stream);
-                copies({{direction, overwritten, bytes}})(stream);
-                gpu::polar_express(algebra, family, overwritten, orthogonal, workspace, stream);
-                copies({{orthogonal, update, bytes}})(stream);
-                gpu::variance_reduction(family, update, second_moment, workspace, stream);
-                gpu::cautious_split_update(family.count(), update, factors, factors + 1, parameter,
-                                           mantissa, stream);
-              },
-          .backward = {},
-          .start = copies({updated(c, "moment"), updated(c, "second_moment"),
-                           updated(c, "parameter"), updated(c, "mantissa")})};
+  return {
+      .forward =
+          [=, &algebra = c.algebra()](cudaStream_t stream) {
+            gpu::momentum_update(family.count(), gradient, mu, moment, direction, stream);
+            copies({{direction, overwritten, bytes}})(stream);
+            gpu::polar_express(algebra, family, overwritten, orthogonal, workspace, stream);
+            gpu::variance_reduction(family, orthogonal, second_moment, row_factor, workspace,
+                                    stream);
+            gpu::cautious_split_update(family.matrices * family.rows, family.columns, orthogonal,
+                                       row_factor, factors, factors + 1, parameter, mantissa,
+                                       stream);
+          },
+      .backward = {},
+      .start = copies({updated(c, "moment"), updated(c, "second_moment"), updated(c, "parameter"),
+                       updated(c, "mantissa")}),
+      .finish = normalised_direction(c, family, orthogonal, row_factor, c.bf16("outputs/update"))};
 }
 
 }  // namespace
