@@ -14,18 +14,16 @@ namespace {
 
 constexpr int threads_of_block = 256;
 constexpr int warps_of_block = threads_of_block / warp_threads;
-constexpr int rows_of_warp = 2;  // on their way together
-constexpr int rows_of_block = warps_of_block * rows_of_warp;
 constexpr float beta2 = 0.95f, least = 1e-10f;
 
-// Blocks of rows of a matrix.
-int blocks_of_matrix(const MatrixFamily& family) {
-  return static_cast<int>((family.rows + rows_of_block - 1) / rows_of_block);
+// Blocks that measure a matrix.
+int measuring_blocks(const MatrixFamily& family) {
+  return static_cast<int>((family.rows + warps_of_block - 1) / warps_of_block);
 }
 
 // Sums over rows, of the mean squares before they are scaled and after: N^2 / n, N'^2 / n.
 struct MeanSquares {
-  float before = 0, after = 0;
+  float before, after;
 
   __device__ void add(const MeanSquares& other) {
     before += other.before;
@@ -33,131 +31,112 @@ struct MeanSquares {
   }
 };
 
+// The sum over the warps of a block of what each knows, in every thread.
+__device__ __forceinline__ MeanSquares sum_of_warps(const MeanSquares& of_warp) {
+  __shared__ MeanSquares of_warps[warps_of_block];
+  if (lane_of_warp() == 0) of_warps[warp_of_block()] = of_warp;
+  __syncthreads();
+  MeanSquares sum = {};
+  for (const MeanSquares& one : of_warps) sum.add(one);
+  return sum;
+}
+
 // The channels that this lane has of a row's nth part.
 __device__ __forceinline__ int column(int part) {
   return (part * warp_threads + lane_of_warp()) * channels_of_lane;
 }
 
-// A lane's share of a row's squares, whose first `kept` parts are on their way at once.
 template <bool vectors>
-class Row {
- public:
-  __device__ __forceinline__ Row(const __nv_bfloat16* row, int columns)
-      : row_(row), columns_(columns) {
+__device__ __forceinline__ float sum_of_squares(const __nv_bfloat16* row, int columns) {
+  constexpr int together = 3;  // parts on their way at once: the record's 768 columns
+  float sum = 0;
+  for (int first = 0; column(first) < columns; first += together) {
+    Chunk parts[together];
 #pragma unroll
-    for (int n = 0; n < kept; ++n) parts_[n] = load_chunk<vectors>(row, column(n), columns);
-  }
-
-  __device__ __forceinline__ float squares() const {
-    float sum = 0;
-#pragma unroll
-    for (const Chunk& part : parts_) sum += squares_of(part);
-#pragma unroll 1
-    for (int n = kept; column(n) < columns_; ++n) {
-      sum += squares_of(load_chunk<vectors>(row_, column(n), columns_));
+    for (int n = 0; n < together; ++n) {
+      parts[n] = load_chunk<vectors>(row, column(first + n), columns);
     }
-    return sum;
+#pragma unroll
+    for (const Chunk& part : parts) {
+      const Lane x = widen(part);
+      sum += dot(x, x);
+    }
   }
-
- private:
-  static constexpr int kept = 3;  // 768 columns
-
-  static __device__ __forceinline__ float squares_of(const Chunk& chunk) {
-    const Lane x = widen(chunk);
-    return dot(x, x);
-  }
-
-  const __nv_bfloat16* row_;
-  int columns_;
-  Chunk parts_[kept];
-};
+  return warp_sum(sum);
+}
 
 // The mistake of SPEC §11.45: row i of the matrix read as if it lay transposed.
-__device__ float squares_of_transposed(const __nv_bfloat16* matrix, const MatrixFamily& family,
-                                       int row) {
+__device__ float sum_of_squares_transposed(const __nv_bfloat16* matrix, const MatrixFamily& family,
+                                           int row) {
   float sum = 0;
   for (std::int64_t j = lane_of_warp(); j < family.columns; j += warp_threads) {
     const float value = __bfloat162float(matrix[j * family.rows + row]);
     sum += value * value;
   }
-  return sum;
+  return warp_sum(sum);
 }
 
-// The grid is [blocks of a matrix, matrices]; of_blocks [matrices, blocks of a matrix]. Leaves s
-// where the factors will be.
+// A warp a row; the grid is [blocks of a matrix, matrices], as of_blocks. Leaves s where the
+// factors will be.
 template <bool vectors>
 __global__ void __launch_bounds__(threads_of_block)
     measure_rows(MatrixFamily family, const __nv_bfloat16* __restrict__ x,
                  float* __restrict__ second_moment, float* __restrict__ inverse,
                  MeanSquares* __restrict__ of_blocks, KernelMutant mutant) {
-  __shared__ MeanSquares of_warps[warps_of_block];
+  wait_for_kernel_before();
   let_next_kernel_start();
   const int matrix = static_cast<int>(blockIdx.y), block = static_cast<int>(blockIdx.x);
-  const int first = block * rows_of_block + warp_of_block() * rows_of_warp;
-  const int rows = static_cast<int>(family.rows), columns = static_cast<int>(family.columns);
-  const __nv_bfloat16* const of_matrix = x + matrix * family.count_of_each();
-  const std::int64_t at = matrix * family.rows + first;
-
-  float squares[rows_of_warp], old[rows_of_warp];
-  {
-    const auto row = [&](int i) {
-      return Row<vectors>(of_matrix + (first + i) * family.columns, first + i < rows ? columns : 0);
-    };
-    const Row<vectors> all[rows_of_warp] = {row(0), row(1)};
-#pragma unroll
-    for (int i = 0; i < rows_of_warp; ++i) {
-      old[i] = first + i < rows ? second_moment[at + i] : 0;
-      squares[i] = all[i].squares();
-    }
-  }
-  MeanSquares own;
-#pragma unroll
-  for (int i = 0; i < rows_of_warp; ++i) {
-    if (first + i >= rows) continue;
-    if (planted(mutant, KernelMutant::variance_of_columns)) {
-      squares[i] = squares_of_transposed(of_matrix, family, first + i);
-    }
-    const float mean = warp_sum(squares[i]) / static_cast<float>(columns);
-    const float updated = beta2 * old[i] + (1 - beta2) * mean;
-    const float used = planted(mutant, KernelMutant::variance_before_update) ? old[i] : updated;
+  const int row = block * warps_of_block + warp_of_block();
+  const int columns = static_cast<int>(family.columns);
+  MeanSquares own = {};
+  if (row < family.rows) {
+    const __nv_bfloat16* const of_matrix = x + matrix * family.count_of_each();
+    const std::int64_t at = matrix * family.rows + row;
+    const float old = second_moment[at];  // on its way together with the row
+    const float squares = planted(mutant, KernelMutant::variance_of_columns)
+                              ? sum_of_squares_transposed(of_matrix, family, row)
+                              : sum_of_squares<vectors>(of_matrix + row * family.columns, columns);
+    const float mean = squares / static_cast<float>(columns);
+    const float updated = beta2 * old + (1 - beta2) * mean;
+    const float used = planted(mutant, KernelMutant::variance_before_update) ? old : updated;
     const float s = 1 / sqrtf(fmaxf(used, least));
-    own.add({mean, mean * s * s});
-    if (lane_of_warp() != 0) continue;
-    second_moment[at + i] = updated;
-    inverse[at + i] = s;
+    own = {mean, mean * s * s};
+    if (lane_of_warp() == 0) {
+      second_moment[at] = updated;
+      inverse[at] = s;
+    }
   }
-  if (lane_of_warp() == 0) of_warps[warp_of_block()] = own;
-  __syncthreads();
-  if (threadIdx.x != 0) return;
-  MeanSquares sum;
-  for (const MeanSquares& of_warp : of_warps) sum.add(of_warp);
-  of_blocks[matrix * static_cast<int>(gridDim.x) + block] = sum;
+  const MeanSquares sum = sum_of_warps(own);
+  if (threadIdx.x == 0) of_blocks[matrix * static_cast<int>(gridDim.x) + block] = sum;
 }
 
-// A block a matrix.
+// A thread a row; the grid is [blocks of rows, matrices].
 __global__ void __launch_bounds__(threads_of_block)
-    finish_factors(MatrixFamily family, int blocks, const MeanSquares* of_blocks, float* factor) {
-  __shared__ float shared[warps_of_block];
+    finish_factors(MatrixFamily family, int measuring, const MeanSquares* __restrict__ of_blocks,
+                   float* factor) {
   wait_for_kernel_before();
-  const int matrix = static_cast<int>(blockIdx.x), thread = static_cast<int>(threadIdx.x);
-  MeanSquares sum;
-  for (int n = thread; n < blocks; n += threads_of_block) sum.add(of_blocks[matrix * blocks + n]);
-  const auto n = static_cast<float>(family.columns);
-  const float before = block_sum<threads_of_block>(sum.before, shared);
-  const float after = block_sum<threads_of_block>(sum.after, shared);
-  const float rescale = sqrtf(n * before) / fmaxf(sqrtf(n * after), least);
-  float* const of_matrix = factor + matrix * family.rows;
-  for (std::int64_t row = thread; row < family.rows; row += threads_of_block) {
-    // SPEC §6.1.5 rounds the factor: both operands of the product are bf16.
-    of_matrix[row] = __bfloat162float(__float2bfloat16_rn(of_matrix[row] * rescale));
+  let_next_kernel_start();
+  const int matrix = static_cast<int>(blockIdx.y), thread = static_cast<int>(threadIdx.x);
+  const int row = static_cast<int>(blockIdx.x) * threads_of_block + thread;
+  float* const place = factor + matrix * family.rows + row;
+  const float inverse = row < family.rows ? *place : 0;
+  MeanSquares sum = {};
+  for (int n = thread; n < measuring; n += threads_of_block) {
+    sum.add(of_blocks[matrix * measuring + n]);
   }
+  sum = sum_of_warps({warp_sum(sum.before), warp_sum(sum.after)});
+  const auto n = static_cast<float>(family.columns);
+  const float rescale = sqrtf(n * sum.before) / fmaxf(sqrtf(n * sum.after), least);
+  // SPEC §6.1.5 rounds the factor: both operands of the product are bf16.
+  const __nv_bfloat16 rounded = __float2bfloat16_rn(inverse * rescale);
+  if (row < family.rows) *place = __bfloat162float(rounded);
 }
 
 }  // namespace
 
 std::size_t variance_workspace_bytes(const MatrixFamily& family) {
   return static_cast<std::size_t>(family.matrices) *
-         static_cast<std::size_t>(blocks_of_matrix(family)) * sizeof(MeanSquares);
+         static_cast<std::size_t>(measuring_blocks(family)) * sizeof(MeanSquares);
 }
 
 void variance_reduction(const MatrixFamily& family, const __nv_bfloat16* direction,
@@ -167,13 +146,15 @@ void variance_reduction(const MatrixFamily& family, const __nv_bfloat16* directi
   const bool vectors = family.columns % channels_of_lane == 0 && aligned_to_16(direction);
   const auto measure = vectors ? measure_rows<true> : measure_rows<false>;
   const auto matrices = static_cast<unsigned>(family.matrices);
-  const int blocks = blocks_of_matrix(family);
+  const int measuring = measuring_blocks(family);
+  const auto finishing =
+      static_cast<unsigned>((family.rows + threads_of_block - 1) / threads_of_block);
   auto* const of_blocks = static_cast<MeanSquares*>(workspace);
-  measure<<<dim3(static_cast<unsigned>(blocks), matrices), threads_of_block, 0, stream>>>(
-      family, direction, second_moment, row_factor, of_blocks, active_kernel_mutant());
-  CUDA_CHECK(cudaGetLastError());
-  launch_overlapped(finish_factors, {dim3(matrices), threads_of_block}, stream, family, blocks,
-                    of_blocks, row_factor);
+  launch_overlapped(measure, {dim3(static_cast<unsigned>(measuring), matrices), threads_of_block},
+                    stream, family, direction, second_moment, row_factor, of_blocks,
+                    active_kernel_mutant());
+  launch_overlapped(finish_factors, {dim3(finishing, matrices), threads_of_block}, stream, family,
+                    measuring, of_blocks, row_factor);
 }
 
 }  // namespace pairedhead::gpu

@@ -181,8 +181,7 @@ GpuLaunches polar_express(GpuCase& c) {
 }
 
 // What the trainer's update makes of directions and factors, which no trainer stores: it moves a
-// parameter of -0 at a rate of -1, without decay, to the direction itself, bit by bit. Bare copies
-// of what it overwrites and reads are laid ready.
+// parameter of -0 at a rate of -1, without decay, to the direction itself, bit by bit.
 std::function<void(cudaStream_t)> normalised_direction(GpuCase& c, const gpu::MatrixFamily& family,
                                                        const __nv_bfloat16* orthogonal,
                                                        const float* row_factor,
