@@ -25,8 +25,8 @@ __device__ __forceinline__ Lane rotated(const Lane& x, const Chunk& cosine, cons
   Lane y;
 #pragma unroll
   for (int i = 0; i < pairs_of_lane; ++i) {
-    const float2 c = __bfloat1622float2(cosine.pair[i]);
-    const float2 s = __bfloat1622float2(sine.pair[i]);
+    const float2 c = widen(cosine.pair[i]);
+    const float2 s = widen(sine.pair[i]);
     y.pair[i].x = c.x * x.pair[i].x + direction * s.x * x.pair[i].y;
     y.pair[i].y = c.y * x.pair[i].y + direction * s.y * x.pair[i].x;
   }

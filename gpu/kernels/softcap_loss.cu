@@ -39,7 +39,7 @@ __device__ __forceinline__ float decay(float z, KernelMutant mutant) {
 // reciprocal stays finite; NaN stays NaN.
 template <int least>
 __device__ __forceinline__ float2 at_least(const __nv_bfloat162& pair) {
-  return __bfloat1622float2(__hmax2_nan(pair, __float2bfloat162_rn(static_cast<float>(least))));
+  return widen(__hmax2_nan(pair, __float2bfloat162_rn(static_cast<float>(least))));
 }
 // e^(4 * 20.7) is finite, and 23 sig(-20.7) = 2.5e-8 adds nothing to the 1 of its exponential.
 constexpr int least_of_four = -160;
@@ -242,21 +242,32 @@ __device__ __forceinline__ Chunk gradient(const Chunk& z, const RowGradient& row
                                           KernelMutant mutant) {
   float grad[channels_of_lane], slope[channels_of_lane];
 #pragma unroll
-  for (int i = 0; i < channels_of_lane; ++i) {
+  for (int i = 0; i < channels_of_lane; i += 2) {
     const float2 pair = at_least<least_alone>(z.pair[i / 2]);
-    const float e = decay(i % 2 == 0 ? pair.x : pair.y, mutant);
-    const float sigmoid = hopper::reciprocal_approximate(__fadd_rn(1, e));
-    slope[i] = __fmul_rn(__fmul_rn(e, sigmoid), sigmoid);
-    grad[i] = __fmul_rn(
-        row.softmax, hopper::exp2_approximate(__fmaf_rn(sigmoid, cap_log2, -row.logsumexp_log2)));
+#pragma unroll
+    for (int n = i; n < i + 2; ++n) {
+      const float e = decay(n == i ? pair.x : pair.y, mutant);
+      const float sigmoid = hopper::reciprocal_approximate(__fadd_rn(1, e));
+      slope[n] = __fmul_rn(__fmul_rn(e, sigmoid), sigmoid);
+      grad[n] = __fmul_rn(
+          row.softmax, hopper::exp2_approximate(__fmaf_rn(sigmoid, cap_log2, -row.logsumexp_log2)));
+    }
   }
+  int places[most_horizons];
+  bool any_asked = false;
 #pragma unroll
   for (int k = 0; k < most_horizons; ++k) {
-    const int place = row.target[k] - column;
-    if (place < 0 || place >= channels_of_lane) continue;
+    places[k] = row.target[k] - column;
+    any_asked |= static_cast<unsigned>(places[k]) < channels_of_lane;
+  }
+  if (any_asked) {
 #pragma unroll
-    for (int i = 0; i < channels_of_lane; ++i) {
-      if (place == i) grad[i] = __fsub_rn(grad[i], row.asked[k]);
+    for (int k = 0; k < most_horizons; ++k) {
+      const float asked = row.asked[k];
+#pragma unroll
+      for (int i = 0; i < channels_of_lane; ++i) {
+        grad[i] = __fsub_rn(grad[i], places[k] == i ? asked : 0);
+      }
     }
   }
   Chunk result;
@@ -283,12 +294,13 @@ __global__ void __launch_bounds__(threads_of_row)
 }
 
 // The gradient in e5m2 (SPEC §3.10 "dz": bf16, then e5m2).
+template <bool mends>
 struct GradientEncoder {
   static constexpr int passes = 2, resident_blocks = 3;
 
   Problem problem;
   const float *logsumexp, *grad_loss;
-  Fp8Divider divide;
+  Fp8Divider<mends> divide;
 
   struct Shared {
     RowGradient row[both_ways::tile_rows];
@@ -365,8 +377,10 @@ void softcap_loss_backward_fp8(const LossShape& shape, const __nv_bfloat16* z,
                                std::uint8_t* codes, std::uint8_t* transposed, cudaStream_t stream) {
   const Problem problem = checked(shape, targets, settings);
   if (planted(problem.mutant, KernelMutant::gradient_scale_omitted)) scale = 0.75f;
-  write_both_ways(GradientEncoder{problem, logsumexp, grad_loss, Fp8Divider(scale)}, z,
-                  shape.tokens, shape.vocabulary, codes, transposed, stream);
+  with_fp8_divider(scale, [&]<bool mends>(const Fp8Divider<mends>& divide) {
+    write_both_ways(GradientEncoder<mends>{problem, logsumexp, grad_loss, divide}, z, shape.tokens,
+                    shape.vocabulary, codes, transposed, stream);
+  });
 }
 
 }  // namespace pairedhead::gpu

@@ -40,7 +40,10 @@ TEST_F(CudaHead, QuantisesEveryBf16InBothLayouts) {
                                              {257, 256, gradient},
                                              {241, 272, 1},
                                              {512, 128, 0x1p-30f / 3},
-                                             {255, 258, 1e5f}}) {
+                                             {255, 258, 1e5f},
+                                             // Products with these reciprocals miss codes.
+                                             {256, 256, 7},
+                                             {128, 512, 129.0f / 23}}) {
     SCOPED_TRACE(testing::Message() << rows << " x " << columns << ", scale " << scale);
     Bits x(static_cast<std::size_t>(rows) * static_cast<std::size_t>(columns));
     for (std::size_t i = 0; i < x.size(); ++i) x[i] = static_cast<std::uint16_t>(i);
