@@ -248,7 +248,7 @@ __global__ void __launch_bounds__(KeyTeam::kThreads, 1)
     fence_barrier_init();
   }
   __syncthreads();
-  wait_for_predecessor();
+  wait_for_kernel_before();
   if (threadIdx.x < 128) {
     shrink_registers<kProducerRegisters<kDim>>();
     if (threadIdx.x < 32) {

@@ -250,8 +250,8 @@ __global__ void __launch_bounds__(QueryTeam::kThreads, 1)
     fence_barrier_init();
   }
   __syncthreads();
-  launch_dependents();
-  wait_for_predecessor();
+  let_next_kernel_start();
+  wait_for_kernel_before();
   if (threadIdx.x < 128) {
     shrink_registers<QueryTeam::kProducerRegisters>();
     if (threadIdx.x < 32) {

@@ -280,7 +280,7 @@ __global__ void __launch_bounds__(ForwardTeam::kThreads, 1)
     fence_barrier_init();
   }
   __syncthreads();
-  wait_for_predecessor();
+  wait_for_kernel_before();
   if (threadIdx.x < 128) {
     shrink_registers<ForwardTeam::kProducerRegisters>();
     if (threadIdx.x < 32) {

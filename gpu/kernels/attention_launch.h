@@ -5,6 +5,7 @@
 
 #include "gpu/error.h"
 #include "gpu/kernels/attention_plan.cuh"
+#include "gpu/kernels/launch.cuh"
 
 namespace pairedhead::gpu::attention {
 
@@ -63,17 +64,9 @@ void launch(void (*kernel)(Arguments), const Arguments& arguments, int tiles, cu
   CUDA_CHECK(cudaDeviceGetAttribute(&multiprocessors, cudaDevAttrMultiProcessorCount, device));
   CUDA_CHECK(cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize,
                                   shared_bytes<Shared>()));
-  cudaLaunchAttribute early{};
-  early.id = cudaLaunchAttributeProgrammaticStreamSerialization;
-  early.val.programmaticStreamSerializationAllowed = 1;
-  cudaLaunchConfig_t configuration{};
-  configuration.gridDim = static_cast<unsigned>(std::min(tiles, multiprocessors));
-  configuration.blockDim = Team::kThreads;
-  configuration.dynamicSmemBytes = shared_bytes<Shared>();
-  configuration.stream = stream;
-  configuration.attrs = &early;
-  configuration.numAttrs = 1;
-  CUDA_CHECK(cudaLaunchKernelEx(&configuration, kernel, arguments));
+  const auto blocks = static_cast<unsigned>(std::min(tiles, multiprocessors));
+  launch_overlapped(kernel, {dim3(blocks), Team::kThreads, shared_bytes<Shared>()}, stream,
+                    arguments);
 }
 
 }  // namespace pairedhead::gpu::attention

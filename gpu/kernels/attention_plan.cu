@@ -1,5 +1,7 @@
 #include "gpu/error.h"
 #include "gpu/kernels/attention_plan.cuh"
+#include "gpu/kernels/launch.cuh"
+#include "gpu/kernels/reduce.cuh"
 
 // One block of threads per plan. Tiles keep the order of the sequence, in which neighbours read the
 // same keys while these are in the L2 cache; only the cheapest, an eighth of the work, are moved to
@@ -41,26 +43,9 @@ __device__ int bucket_of(const Tile& tile) {
   return min(tile.last_block - tile.first_block, kThreads - 1);
 }
 
-// The sum over the threads before this one.
-__device__ int exclusive_sum(int value) {
-  __shared__ int warp_sums[kThreads / 32];
-  int sum = value;
-  for (int distance = 1; distance < 32; distance *= 2) {
-    const int other = __shfl_up_sync(~0u, sum, distance);
-    if (lane() >= distance) sum += other;
-  }
-  if (lane() == 31) warp_sums[threadIdx.x / 32] = sum;
-  __syncthreads();
-  int before = lane() < static_cast<int>(threadIdx.x / 32) ? warp_sums[lane()] : 0;
-  for (int distance = 16; distance > 0; distance /= 2) {
-    before += __shfl_xor_sync(~0u, before, distance);
-  }
-  return before + sum - value;
-}
-
 __global__ void __launch_bounds__(kThreads)
     plan_kernel(const __grid_constant__ PlanArguments plans) {
-  launch_dependents();
+  let_next_kernel_start();
   __shared__ std::int32_t documents[kCachedDocuments];
   __shared__ int counts[kThreads];
   const PlanRequest& request = plans.requests[blockIdx.x];
@@ -87,7 +72,7 @@ __global__ void __launch_bounds__(kThreads)
   }
   __syncthreads();
   const int work = counts[thread] * (thread + 1);
-  const int work_until = exclusive_sum(work) + work;
+  const int work_until = sum_before<kThreads>(work) + work;
   if (thread == kThreads - 1) counts[0] = work_until;
   __syncthreads();
   const int cheap_buckets = __syncthreads_count(work_until <= counts[0] / 8);
@@ -103,7 +88,7 @@ __global__ void __launch_bounds__(kThreads)
         tile = tile_at(index);
         chosen = (bucket_of(tile) < cheap_buckets) == cheap;
       }
-      const int position = placed + exclusive_sum(chosen);
+      const int position = placed + sum_before<kThreads>(chosen);
       if (chosen) request.plan.tiles[position] = tile;
       placed += __syncthreads_count(chosen);
     }

@@ -42,6 +42,28 @@ __device__ float block_sum(float value, float* shared) {
   return sum;
 }
 
+// The sum over the threads of a block before this one; all call it, with a barrier between two
+// calls.
+template <int threads>
+__device__ int sum_before(int value) {
+  static_assert(threads % warp_threads == 0 && threads <= 1024);
+  constexpr int warps = threads / warp_threads;
+  __shared__ int of_warps[warps];
+  const int lane = lane_of_warp(), warp = warp_of_block();
+  int sum = value;  // up to this lane
+  for (int distance = 1; distance < warp_threads; distance *= 2) {
+    const int other = __shfl_up_sync(0xffffffffu, sum, distance);
+    if (lane >= distance) sum += other;
+  }
+  if (lane == warp_threads - 1) of_warps[warp] = sum;
+  __syncthreads();
+  int before = lane < warp && lane < warps ? of_warps[lane] : 0;
+  for (int distance = warp_threads / 2; distance > 0; distance /= 2) {
+    before += __shfl_xor_sync(0xffffffffu, before, distance);
+  }
+  return before + sum - value;
+}
+
 __device__ inline void store(float* to, float value) { *to = value; }
 __device__ inline void store(__nv_bfloat16* to, float value) { *to = __float2bfloat16_rn(value); }
 

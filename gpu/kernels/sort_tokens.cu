@@ -16,13 +16,10 @@ namespace {
 
 constexpr int digit_bits = 8, digits = 1 << digit_bits;
 constexpr int threads = 1024, warps = threads / warp_threads;
-// So many threads share what there is to add up for a digit.
+// So many threads share what there is to add up for a digit, over warps and over blocks.
 constexpr int threads_of_digit = threads / digits;
 constexpr int warps_of_thread = warps / threads_of_digit;
 constexpr int together = 6;  // tokens of a thread that it holds at once
-
-// How many tokens a warp has of each digit, then where its next one of each goes.
-using WarpsOfBlock = int[warps][digits];
 
 struct Sort {
   const std::int32_t* tokens;
@@ -43,24 +40,73 @@ struct Sort {
   }
 };
 
-// The sum of the numbers before this thread's, in the first `digits` threads; called by all.
-__device__ int sum_before(int number, int* of_warps) {
-  const int lane = lane_of_warp();
-  const int warp = warp_of_block();
-  constexpr int summing_warps = digits / warp_threads;
-  int sum = number;  // up to this lane
-  for (int step = 1; step < warp_threads; step *= 2) {
-    const int other = __shfl_up_sync(0xffffffffu, sum, step);
-    if (lane >= step) sum += other;
-  }
-  if (lane == warp_threads - 1 && warp < summing_warps) of_warps[warp] = sum;
-  __syncthreads();
+// A lane's share of a warp's stretch of the positions. `of_digits` are the warp's, in shared
+// memory.
+class Stretch {
+ public:
+  __device__ __forceinline__ Stretch(const Sort& sort, int warp_of_cluster)
+      : sort_(sort), first_(warp_of_cluster * sort.steps * warp_threads + lane_of_warp()) {}
+
+  // Leaves in of_digits how many tokens the warp has of each.
+  __device__ __forceinline__ void count(int pass, int* of_digits) {
+    for (int digit = lane_of_warp(); digit < digits; digit += warp_threads) of_digits[digit] = 0;
+    __syncwarp();
+    for (int begun = 0; begun < sort_.steps; begun += together) {
+      load(pass, begun);
 #pragma unroll
-  for (int before = 0; before < summing_warps; ++before) {
-    sum += before < warp ? of_warps[before] : 0;
+      for (int n = 0; n < together; ++n) {
+        if (active(begun + n)) atomicAdd(&of_digits[Sort::digit(pass, tokens_[n])], 1);
+      }
+    }
   }
-  return sum - number;
-}
+
+  // After count(); of_digits: where the warp's first token of each goes.
+  __device__ __forceinline__ void move(int pass, int* of_digits) {
+    const unsigned lanes_before = (1u << lane_of_warp()) - 1;
+    for (int begun = 0; begun < sort_.steps; begun += together) {
+      if (sort_.steps > together) load(pass, begun);
+#pragma unroll
+      for (int n = 0; n < together; ++n) {
+        if (begun + n >= sort_.steps) break;
+        const bool one = active(begun + n);
+        const int digit = one ? Sort::digit(pass, tokens_[n]) : digits;
+        const unsigned alike = __match_any_sync(0xffffffffu, digit);
+        const int before = __popc(alike & lanes_before);
+        const int place = one ? of_digits[digit] + before : 0;
+        __syncwarp();
+        if (one && before == 0) of_digits[digit] = place + __popc(alike);
+        __syncwarp();
+        if (one) sort_.result(pass)[place] = tokens_[n];
+      }
+    }
+  }
+
+  // The first of equal tokens names their row: one for each, while in the text thousands would wait
+  // for each other at the words of the frequent ones.
+  __device__ __forceinline__ void name_rows() const {
+    for (int step = 0; active(step); ++step) {
+      const int i = position(step), token = sort_.order[i].token;
+      if (i > 0 && sort_.order[i - 1].token == token) continue;
+      atomicOr(&sort_.named[token / warp_threads], 1u << token % warp_threads);
+    }
+  }
+
+ private:
+  __device__ int position(int step) const { return first_ + step * warp_threads; }
+  __device__ bool active(int step) const {
+    return step < sort_.steps && position(step) < sort_.count;
+  }
+  __device__ __forceinline__ void load(int pass, int begun) {
+#pragma unroll
+    for (int n = 0; n < together; ++n) {
+      if (active(begun + n)) tokens_[n] = sort_.entry(pass, position(begun + n));
+    }
+  }
+
+  const Sort& sort_;
+  int first_;
+  OrderedToken tokens_[together];
+};
 
 // How many tokens have a digit: in the blocks before this one, and in all.
 struct DigitCount {
@@ -99,53 +145,30 @@ __device__ DigitCount count_of_digit(const cooperative_groups::cluster_group& cl
 
 template <int blocks>  // of the cluster
 __global__ void __launch_bounds__(threads) sort_kernel(Sort sort) {
-  __shared__ int counts[digits];  // of the block's tokens
-  __shared__ int next[digits];    // where the block's first token of a digit goes
+  __shared__ int of_warps[warps][digits];  // a warp's counts, then where its tokens go
   __shared__ int of_parts[threads_of_digit][digits];
-  __shared__ DigitCount of_clusters[threads_of_digit][digits];
-  __shared__ WarpsOfBlock of_warps;
-  __shared__ int sums[digits / warp_threads];
+  __shared__ int counts[digits];  // of the block's tokens
+  __shared__ DigitCount shares[threads_of_digit][digits];
+  __shared__ int first_place[digits];  // of the block's tokens
   wait_for_kernel_before();
   let_next_kernel_start();
   const auto cluster = cooperative_groups::this_cluster();
   const int thread = static_cast<int>(threadIdx.x);
-  const int warp = warp_of_block(), lane = lane_of_warp();
   const int block = static_cast<int>(cluster.block_rank());
-  const int first = (block * warps + warp) * sort.steps * warp_threads + lane;
-  const auto position = [&](int step) { return first + step * warp_threads; };
-  const auto active = [&](int step) { return step < sort.steps && position(step) < sort.count; };
-
   for (int word = block * threads + thread; word < sort.named_words; word += blocks * threads) {
     sort.named[word] = 0;
   }
+  Stretch stretch(sort, block * warps + warp_of_block());
+  int* const of_own_warp = of_warps[warp_of_block()];
+  // The digit and the part of the warps that this thread adds up.
+  const int digit = thread % digits, part = thread / digits;
+  int(*const of_own_part)[digits] = of_warps + part * warps_of_thread;
   for (int pass = 0; pass < sort.passes; ++pass) {
-    int* const of_warp = of_warps[warp];
-    for (int digit = lane; digit < digits; digit += warp_threads) of_warp[digit] = 0;
-    __syncwarp();
-    OrderedToken entries[together];
-    const auto load = [&](int begun) {
-#pragma unroll
-      for (int n = 0; n < together; ++n) {
-        if (active(begun + n)) entries[n] = sort.entry(pass, position(begun + n));
-      }
-    };
-    for (int begun = 0; begun < sort.steps; begun += together) {
-      load(begun);
-#pragma unroll
-      for (int n = 0; n < together; ++n) {
-        if (active(begun + n)) atomicAdd(&of_warp[Sort::digit(pass, entries[n])], 1);
-      }
-    }
+    stretch.count(pass, of_own_warp);
     __syncthreads();
-
-    // A thread has a digit and a part of the warps.
-    const int digit = thread % digits, part = thread / digits;
     int here[warps_of_thread], in_part = 0;
 #pragma unroll
-    for (int n = 0; n < warps_of_thread; ++n) {
-      here[n] = of_warps[part * warps_of_thread + n][digit];
-      in_part += here[n];
-    }
+    for (int n = 0; n < warps_of_thread; ++n) in_part += here[n] = of_own_part[n][digit];
     of_parts[part][digit] = in_part;
     __syncthreads();
     int before_part = 0, in_block = 0;
@@ -157,45 +180,22 @@ __global__ void __launch_bounds__(threads) sort_kernel(Sort sort) {
     if (part == 0) counts[digit] = in_block;
     cluster.sync();
 
-    const DigitCount count = count_of_digit<blocks>(cluster, counts, of_clusters);
-    const int smaller = sum_before(count.all, sums);
-    if (part == 0) next[digit] = smaller + count.before;
+    const DigitCount count = count_of_digit<blocks>(cluster, counts, shares);
+    const int smaller = sum_before<threads>(part == 0 ? count.all : 0);
+    if (part == 0) first_place[digit] = smaller + count.before;
     __syncthreads();
-    int place_of_warp = next[digit] + before_part;
+    int place = first_place[digit] + before_part;
 #pragma unroll
     for (int n = 0; n < warps_of_thread; ++n) {
-      of_warps[part * warps_of_thread + n][digit] = place_of_warp;
-      place_of_warp += here[n];
+      of_own_part[n][digit] = place;
+      place += here[n];
     }
     __syncthreads();
-
-    for (int begun = 0; begun < sort.steps; begun += together) {
-      if (sort.steps > together) load(begun);
-#pragma unroll
-      for (int n = 0; n < together; ++n) {
-        if (begun + n >= sort.steps) break;
-        const bool one = active(begun + n);
-        const int own = one ? Sort::digit(pass, entries[n]) : digits;
-        const unsigned alike = __match_any_sync(0xffffffffu, own);
-        const int before = __popc(alike & ((1u << lane) - 1));
-        const int place = one ? of_warp[own] + before : 0;
-        __syncwarp();
-        if (one && before == 0) of_warp[own] = place + __popc(alike);
-        __syncwarp();
-        if (one) sort.result(pass)[place] = entries[n];
-      }
-    }
+    stretch.move(pass, of_own_warp);
     // All have moved, and none reads another's counts any more.
     cluster.sync();
   }
-  // The first of equal tokens names their row: one for each, while in the text thousands would wait
-  // for each other at the words of the frequent ones.
-  for (int step = 0; step < sort.steps; ++step) {
-    if (!active(step)) break;
-    const int i = position(step), token = sort.order[i].token;
-    if (i > 0 && sort.order[i - 1].token == token) continue;
-    atomicOr(&sort.named[token / warp_threads], 1u << token % warp_threads);
-  }
+  stretch.name_rows();
 }
 
 template <int blocks>
