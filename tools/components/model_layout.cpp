@@ -77,6 +77,19 @@ Config model_config(const Parameters& p) {
   return config;
 }
 
+std::string draw_layers(Random& random, Index depth) {
+  std::string layers;
+  for (Index i = 0; i < depth; ++i) {
+    const char kind = "PPsLn"[random.integer(0, i == 0 ? 3 : 4)];
+    if (i > 0) layers += ',';
+    layers += kind;
+    if (kind != 'n' && (i == 0 || random.integer(0, 1) == 0)) {
+      layers += static_cast<char>('0' + random.integer(0, 2));
+    }
+  }
+  return layers;
+}
+
 std::string layer_words(const Config& config) {
   std::string words;
   for (const LayerConfig& layer : config.layers) {

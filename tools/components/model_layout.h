@@ -1,6 +1,7 @@
 #pragma once
 
 #include "reference/model.h"
+#include "reference/random.h"
 #include "tools/components/parameters.h"
 
 namespace pairedhead {
@@ -17,6 +18,9 @@ namespace pairedhead {
 // "layers=P1,s2,P,L,s,P,n,s,s0,P1,L2 skip=3,6 backout=7" is the record's table.
 // Throws InputError where a word is none of these, and what check_config refuses.
 reference::Config model_config(const Parameters& parameters);
+
+// Words for so many layers, of every kind; the first has attention and a value embedding.
+std::string draw_layers(Random& random, Index depth);
 
 // The record's table as the words above.
 std::string layer_words(const reference::Config& config);

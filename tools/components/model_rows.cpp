@@ -209,15 +209,7 @@ std::vector<Parameters> model_edges() {
 
 Parameters draw_model(Random& random, double size) {
   const Index depth = random.integer(2, 3);
-  std::string layers;
-  for (Index i = 0; i < depth; ++i) {
-    const char kind = "PPsLn"[random.integer(0, i == 0 ? 3 : 4)];
-    if (i > 0) layers += ',';
-    layers += kind;
-    if (kind != 'n' && (i == 0 || random.integer(0, 1) == 0)) {
-      layers += static_cast<char>('0' + random.integer(0, 2));
-    }
-  }
+  const std::string layers = draw_layers(random, depth);
   const Index to = random.integer(1, depth - 1);
   Parameters p = draw_sizes(random, size);
   const bool fp8 = random.integer(0, 2) == 0;

@@ -53,15 +53,7 @@ TrainerSettings training_settings(const Parameters& p, Rounding rounding) {
 
 Parameters draw_training(Random& random) {
   const Index depth = random.integer(2, 3);
-  std::string layers;
-  for (Index i = 0; i < depth; ++i) {
-    const char kind = "PPsLn"[random.integer(0, i == 0 ? 3 : 4)];
-    if (i > 0) layers += ',';
-    layers += kind;
-    if (kind != 'n' && (i == 0 || random.integer(0, 1) == 0)) {
-      layers += static_cast<char>('0' + random.integer(0, 2));
-    }
-  }
+  const std::string layers = draw_layers(random, depth);
   const Index to = random.integer(1, depth - 1);
   return Parameters()
       .set("layers", layers)
@@ -152,6 +144,13 @@ std::vector<std::string> watched_parameters(const Config& config) {
           "value_embed.1",
           "scalars",
           "attn_gate_bank"};
+}
+
+std::vector<reference::PackedSequence> packed(
+    const std::vector<reference::ScoredSequence>& sequences) {
+  std::vector<reference::PackedSequence> packed;
+  for (const auto& sequence : sequences) packed.push_back(sequence.packed);
+  return packed;
 }
 
 Tensor<double> in_fp32(const std::vector<double>& values) {

@@ -33,6 +33,10 @@ Array training_text(const reference::Config& config, Index first_step, Index ste
 Array training_text(const reference::Config& config, Index tokens, Random random);
 reference::Tokens tokens_of(const Array& array);
 
+// The sequences alone, which is all that a trainer under test is given.
+std::vector<reference::PackedSequence> packed(
+    const std::vector<reference::ScoredSequence>& sequences);
+
 // What a trajectory validates on, and the parameters whose norms are watched: one of each family.
 inline constexpr Index trajectory_validation_sequences = 2, trajectory_validation_length = 64;
 std::vector<std::string> watched_parameters(const reference::Config& config);

@@ -13,16 +13,8 @@ namespace pairedhead {
 namespace {
 
 using gpu::emulated::Trainer;
-using reference::PackedSequence;
-using reference::ScoredSequence;
 using reference::TrainerSettings;
 using reference::TrainingData;
-
-std::vector<PackedSequence> packed(const std::vector<ScoredSequence>& sequences) {
-  std::vector<PackedSequence> packed;
-  for (const ScoredSequence& sequence : sequences) packed.push_back(sequence.packed);
-  return packed;
-}
 
 // Every tensor of the trainer that the case gives.
 void fill(Trainer& trainer, const Arrays& inputs) {

@@ -9,16 +9,8 @@
 namespace pairedhead {
 namespace {
 
-using reference::PackedSequence;
-using reference::ScoredSequence;
 using reference::TrainerSettings;
 using reference::TrainingData;
-
-std::vector<PackedSequence> packed(const std::vector<ScoredSequence>& sequences) {
-  std::vector<PackedSequence> packed;
-  for (const ScoredSequence& sequence : sequences) packed.push_back(sequence.packed);
-  return packed;
-}
 
 // "normuon/qkvo.0/moment" is "moment_qkvo" of the member qkvo.0, "parameters/qkvo.0" its "qkvo".
 struct StateName {
