@@ -12,7 +12,8 @@ struct PlanRequest {
   bool over_keys;
 };
 
-// Fills in one or two plans on `stream`. Every kernel that reads them must wait_for_kernel_before().
+// Fills in one or two plans on `stream`. Every kernel that reads them has to
+// wait_for_kernel_before().
 void launch_plan(const Sequence& sequence, const PlanRequest (&requests)[2], int count,
                  cudaStream_t stream);
 
