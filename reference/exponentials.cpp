@@ -38,6 +38,7 @@ void exponentials(Scalar* x, Index count) {
   }
 }
 
+// NOLINTNEXTLINE(bugprone-macro-parentheses): a type cannot stand in them.
 #define INSTANTIATE(Scalar) template void exponentials(Scalar*, Index);
 INSTANTIATE(double)
 INSTANTIATE(Magnitude)

@@ -320,7 +320,7 @@ ParameterSet<Scalar> model_trunk_backward(const Config& config,
     const Rounding here = backward.split(stream);
     if (i == config.backout_from) gather(std::move(reduced.x_back), grad_x, here, 1);
     if (i == config.skip_from && !mutated(Mutant::skip_gradient_lost)) {
-      gather(std::move(grad_skip), grad_x, here, 2);
+      gather(std::move(grad_skip), grad_x, here, 2);  // NOLINT(bugprone-use-after-move): once
     }
     BlockGradients<Scalar> block =
         block_backward(trunk.streams(i, tape), weights.block(i), trunk.factors(i), trunk.block(i),

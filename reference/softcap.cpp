@@ -62,6 +62,7 @@ Tensor<Scalar> softcap_backward(const Tensor<Scalar>& z, const Tensor<Scalar>& g
   return grad_z;
 }
 
+// NOLINTBEGIN(bugprone-macro-parentheses): a type cannot stand in them.
 #define INSTANTIATE(Scalar)                               \
   template void softcap_row(Scalar*, Index);              \
   template Scalar softcapped(const Scalar&);              \
@@ -69,6 +70,7 @@ Tensor<Scalar> softcap_backward(const Tensor<Scalar>& z, const Tensor<Scalar>& g
   template Scalar softcap_slope(const Scalar&);           \
   template Tensor<Scalar> softcap(const Tensor<Scalar>&); \
   template Tensor<Scalar> softcap_backward(const Tensor<Scalar>&, const Tensor<Scalar>&);
+// NOLINTEND(bugprone-macro-parentheses)
 INSTANTIATE(double)
 INSTANTIATE(Magnitude)
 INSTANTIATE(Dual)
