@@ -29,8 +29,9 @@ struct Fp8Divider {
 };
 
 // Whether every bf16 gets the same code from its product with the reciprocal as from its quotient.
-// Codes change at the halves between them, which have four bits behind the point at most: no
-// significand of a bf16 may be on another side of a sixteenth, or on one alone.
+// The code changes half way between two codes, at numbers whose significands are multiples of 1/16:
+// for none of the 128 significands of a bf16 may such a multiple lie between the two, or one of
+// them alone be such a multiple.
 inline bool product_gives_the_codes(float scale) {
   const float reciprocal = 1 / scale;
   for (int significand = 128; significand < 256; ++significand) {

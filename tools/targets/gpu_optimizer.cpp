@@ -68,7 +68,8 @@ GpuLaunches momentum(GpuCase& c) {
           .start = copies({updated(c, "moment")})};
 }
 
-// As matrices of the record's width where that goes, whose rows keep their direction.
+// In rows of the record's width where the count divides, else in one. Their factors are 1, for the
+// row's direction is scaled already.
 GpuLaunches cautious_split_update(GpuCase& c) {
   const Index count = c.inputs().at("direction").size();
   constexpr Index width = 768;
